@@ -1,0 +1,80 @@
+"""State 1, raw: a document as it was crawled, text untouched. Lives in MongoDB."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from llmtwin.documents.contract import ContentHash, Contract, FilledText, Kind, Text, Timestamp
+
+
+class Raw(Contract):
+    """What every raw document carries."""
+
+    collection: ClassVar[str]
+
+    id: UUID = Field(alias="_id", description="UUIDv5 of (kind, canonical link)")
+    kind: Kind
+    author_id: UUID
+    author_full_name: FilledText
+    platform: FilledText = Field(description="where it was published: host name, or `file` for a local path")
+    link: FilledText = Field(description="canonical link of this document; a reader can open it")
+    source_link: FilledText = Field(description="the registered link whose crawl yields this document")
+    title: Text | None = None
+    published_at: Timestamp | None = None
+    crawled_at: Timestamp
+    content: FilledText = Field(description="the text as published; Markdown for pages, source text for code")
+    content_hash: ContentHash = Field(description="SHA-256 of content")
+
+
+class RawPost(Raw):
+    """A short post, whole in itself. One per post."""
+
+    collection = "posts"
+    kind: Literal[Kind.POST] = Kind.POST
+
+
+class RawArticle(Raw):
+    """An article as Markdown. One per page or Markdown file."""
+
+    collection = "articles"
+    kind: Literal[Kind.ARTICLE] = Kind.ARTICLE
+
+
+class RawRepositoryFile(Raw):
+    """One source file of a repository. White space is kept as it is in the blob."""
+
+    collection = "repository_files"
+    kind: Literal[Kind.REPOSITORY] = Kind.REPOSITORY
+    repository_id: UUID = Field(description="the parent repository")
+    path: FilledText = Field(description="path inside the repository, slashes forward")
+    language: FilledText = Field(description="lower-case name, e.g. `python`, `markdown`, `text`")
+    blob_id: str = Field(pattern=r"^[0-9a-f]{40,64}$", description="git's identifier of this file's content")
+
+
+class Repository(Contract):
+    """The parent of a repository's files: what was crawled, at which commit. Carries no text of its own."""
+
+    collection: ClassVar[str] = "repositories"
+
+    id: UUID = Field(alias="_id", description="UUIDv5 of (kind, canonical link)")
+    author_id: UUID
+    author_full_name: FilledText
+    link: FilledText
+    name: FilledText
+    commit: str = Field(pattern=r"^[0-9a-f]{40,64}$")
+    files: int = Field(ge=0, description="files crawled")
+    skipped: dict[str, int] = Field(default_factory=dict, description="files left out, by reason")
+    crawled_at: Timestamp
+
+
+RawDocument = RawPost | RawArticle | RawRepositoryFile
+RAW_TYPES: dict[Kind, type[RawDocument]] = {
+    Kind.POST: RawPost,
+    Kind.ARTICLE: RawArticle,
+    Kind.REPOSITORY: RawRepositoryFile,
+}
+# Which kind lives in which watched MongoDB collection.
+KIND_OF_COLLECTION: dict[str, Kind] = {raw.collection: kind for kind, raw in RAW_TYPES.items()}

@@ -1,0 +1,141 @@
+"""Every error llmtwin raises on purpose.
+
+::
+
+    LlmtwinError
+    ├── SettingsError            a setting is missing or contradicts another
+    ├── SourceError              one link could not be crawled; names the link
+    │   ├── ForbiddenLinkError   the link points where settings do not allow it to
+    │   ├── UnreachableError     network, DNS, TLS, time-out (worth a retry)
+    │   ├── HttpStatusError      the server answered with an error status
+    │   ├── LoginWallError       the page wants a login first
+    │   └── UnreadableError      answered, but holds no text we can read (empty, PDF, too large, wrong encoding)
+    ├── WarehouseError           MongoDB refused, or is not what the pipeline needs
+    │   └── NotAReplicaSetError  change streams need a replica set
+    ├── CdcError                 the CDC service must stop
+    │   ├── HistoryLostError     the resume token is older than the oplog
+    │   └── CollectionLostError  a watched collection was dropped or renamed
+    ├── EventError               RabbitMQ, or a message on it
+    │   ├── BrokerError          the broker is down, refused, or did not confirm
+    │   └── MalformedEventError  a message that can never be parsed (goes to the dead-letter queue)
+    ├── StagingError             a batch or a model
+    │   ├── ModelError           a model's yml and py do not fit together, or its graph has a gap
+    │   ├── BatchError           a batch is missing, or its files are damaged
+    │   └── TableTestError       a table-level test failed: nothing of this batch goes further
+    ├── EmbeddingError           a model cannot be found or loaded
+    ├── VectorStoreError         Qdrant is down, or holds something else than expected
+    └── LocalStackError          a local service cannot be installed, started or stopped
+        └── PortInUseError       names the port and the setting that moves it
+
+Messages say what happened, to what, and what to do.
+"""
+
+
+class LlmtwinError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class SettingsError(LlmtwinError):
+    """A setting is missing or contradicts another."""
+
+
+class SourceError(LlmtwinError):
+    """One link could not be crawled.
+
+    Args:
+        link: The link, as the user gave it.
+        reason: What happened and what to do, without the link.
+    """
+
+    def __init__(self, link: str, reason: str) -> None:
+        super().__init__(f"{link!r}: {reason}")
+        self.link = link
+        self.reason = reason
+
+
+class ForbiddenLinkError(SourceError):
+    """The link points at a private address, a local file or a scheme that settings do not allow."""
+
+
+class UnreachableError(SourceError):
+    """No answer: name resolution, connection, TLS or time-out. Worth a retry."""
+
+
+class HttpStatusError(SourceError):
+    """The server answered with an error status."""
+
+    def __init__(self, link: str, status: int) -> None:
+        super().__init__(link, f"the server answered HTTP {status}")
+        self.status = status
+
+
+class LoginWallError(SourceError):
+    """The page wants a login first."""
+
+
+class UnreadableError(SourceError):
+    """The link answered, but holds no text that can be read."""
+
+
+class WarehouseError(LlmtwinError):
+    """MongoDB refused an operation, or is not what the pipeline needs."""
+
+
+class NotAReplicaSetError(WarehouseError):
+    """Change streams need a replica set; a standalone mongod has none."""
+
+
+class CdcError(LlmtwinError):
+    """The CDC service cannot go on."""
+
+
+class HistoryLostError(CdcError):
+    """The stored resume token is older than MongoDB's oplog."""
+
+
+class CollectionLostError(CdcError):
+    """A watched collection was dropped or renamed, which no per-document event describes."""
+
+
+class EventError(LlmtwinError):
+    """Something about RabbitMQ or a message on it."""
+
+
+class BrokerError(EventError):
+    """The broker is down, refused, or did not confirm."""
+
+
+class MalformedEventError(EventError):
+    """A message that can never be parsed, however often it is read."""
+
+
+class StagingError(LlmtwinError):
+    """Something about a batch or a model."""
+
+
+class ModelError(StagingError):
+    """A model's yml and py do not fit together, or its graph has a gap."""
+
+
+class BatchError(StagingError):
+    """A batch is missing, or its files are damaged."""
+
+
+class TableTestError(StagingError):
+    """A table-level test failed, so nothing of the batch may go further."""
+
+
+class EmbeddingError(LlmtwinError):
+    """An embedding model cannot be found or loaded."""
+
+
+class VectorStoreError(LlmtwinError):
+    """Qdrant is down, or holds something else than expected."""
+
+
+class LocalStackError(LlmtwinError):
+    """A local service cannot be installed, started or stopped."""
+
+
+class PortInUseError(LocalStackError):
+    """A port that a local service needs is taken."""

@@ -1,0 +1,132 @@
+"""All settings, read in this one place.
+
+Every field is an environment variable: its name in capitals behind ``LLMTWIN_``; the three server URLs also answer to
+their plain names (``MONGODB_URL``, ``RABBITMQ_URL``, ``QDRANT_URL``). A ``.env`` file in the project's folder is read
+first. ``.env.example`` lists them all, and a test keeps it so.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from llmtwin.errors import SettingsError
+
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+def project_home() -> Path:
+    """Return the project's folder: ``LLMTWIN_HOME``, else the checkout this file lies in, else the working folder."""
+    if home := os.environ.get("LLMTWIN_HOME"):
+        return Path(home).expanduser().resolve()
+    checkout = Path(__file__).resolve().parents[2]
+    return checkout if (checkout / "dags").is_dir() else Path.cwd()
+
+
+class Settings(BaseSettings):
+    """The settings of one llmtwin installation."""
+
+    model_config = SettingsConfigDict(env_prefix="LLMTWIN_", extra="ignore", frozen=True, populate_by_name=True)
+
+    # Folders
+    home: Path = Field(default_factory=project_home, description="the project's folder, with dags/ and plugins/")
+    data_dir: Path = Field(default=Path(".local"), description="where local services and batches live, under home")
+
+    # Servers. A URL means: use this server. None means: the local stack runs its own on the port below.
+    mongodb_url: str | None = Field(default=None, validation_alias=AliasChoices("LLMTWIN_MONGODB_URL", "MONGODB_URL"))
+    rabbitmq_url: str | None = Field(
+        default=None, validation_alias=AliasChoices("LLMTWIN_RABBITMQ_URL", "RABBITMQ_URL")
+    )
+    qdrant_url: str | None = Field(default=None, validation_alias=AliasChoices("LLMTWIN_QDRANT_URL", "QDRANT_URL"))
+    qdrant_api_key: str | None = Field(
+        default=None, validation_alias=AliasChoices("LLMTWIN_QDRANT_API_KEY", "QDRANT_API_KEY")
+    )
+    mongodb_port: int = Field(default=27017, ge=1, le=65535)
+    rabbitmq_port: int = Field(default=5672, ge=1, le=65535)
+    rabbitmq_dist_port: int = Field(default=25672, ge=1, le=65535, description="Erlang distribution, loopback only")
+    epmd_port: int = Field(default=4369, ge=1, le=65535, description="Erlang port mapper, loopback only")
+    qdrant_port: int = Field(default=6333, ge=1, le=65535)
+    airflow_port: int = Field(default=8081, ge=1, le=65535, description="8080 is left to the gateway")
+    mongodb_database: str = "llmtwin"
+
+    # Crawling
+    crawl_schedule: str = Field(default="@daily", description="when registered sources are crawled again")
+    crawl_allow_private: bool = Field(default=False, description="links may reach private and loopback addresses")
+    crawl_allow_local: bool = Field(default=False, description="links may be files and folders of this machine")
+    crawl_timeout_seconds: float = Field(default=30.0, gt=0)
+    crawl_max_page_bytes: int = Field(default=20_000_000, gt=0)
+    crawl_max_file_bytes: int = Field(default=1_000_000, gt=0, description="larger files of a repository are skipped")
+    crawl_concurrency_per_domain: int = Field(default=2, ge=1)
+
+    # Micro-batches
+    sync_schedule: str = Field(default="* * * * *", description="cron, or @continuous for near-real-time")
+    sync_window_seconds: float = Field(default=50.0, gt=0, description="how long a run waits for events")
+    sync_poll_seconds: float = Field(default=1.0, gt=0)
+    drain_max_messages: int = Field(default=2_000, ge=1, le=65_535, description="AMQP prefetch is 16 bits wide")
+    drain_max_bytes: int = Field(default=64_000_000, gt=0)
+    drain_max_seconds: float = Field(default=10.0, gt=0)
+    keep_batches: int = Field(default=200, ge=1, description="finished batches kept for replay and inspection")
+
+    # Cleaning and chunking
+    clean_drop_emoji: bool = False
+    clean_drop_urls: bool = False
+    chunk_overlap_post: int = Field(default=0, ge=0, description="tokens shared by neighbouring chunks")
+    chunk_overlap_article: int = Field(default=32, ge=0)
+    chunk_overlap_repository: int = Field(default=0, ge=0)
+
+    # Embedding
+    text_model: str = Field(default=MINILM, description="posts and articles: hub id or folder")
+    code_model: str = Field(default=MINILM, description="repositories: hub id or folder, e.g. hkunlp/instructor-xl")
+    embedding_backend: Literal["auto", "openvino", "torch"] = Field(
+        default="auto", description="auto: torch where there is a GPU, OpenVINO elsewhere"
+    )
+    embedding_batch_size: int = Field(default=8, ge=1)
+
+    @property
+    def data(self) -> Path:
+        """The data folder as an absolute path."""
+        return self.data_dir if self.data_dir.is_absolute() else self.home / self.data_dir
+
+    @property
+    def batches(self) -> Path:
+        """Where micro-batches are staged."""
+        return self.data / "batches"
+
+    @property
+    def models(self) -> Path:
+        """Where converted models are cached."""
+        return self.data / "models"
+
+    @property
+    def mongodb(self) -> str:
+        """The MongoDB URL in force."""
+        return self.mongodb_url or f"mongodb://127.0.0.1:{self.mongodb_port}/?replicaSet=rs0"
+
+    @property
+    def rabbitmq(self) -> str:
+        """The AMQP URL in force."""
+        return self.rabbitmq_url or f"amqp://guest:guest@127.0.0.1:{self.rabbitmq_port}/%2F"
+
+    @property
+    def qdrant(self) -> str:
+        """The Qdrant URL in force."""
+        return self.qdrant_url or f"http://127.0.0.1:{self.qdrant_port}"
+
+
+@lru_cache
+def get_settings() -> Settings:
+    """Return the settings of this process, read once.
+
+    Raises:
+        SettingsError: A variable holds a value of the wrong type; names the variable.
+    """
+    try:
+        return Settings(_env_file=project_home() / ".env")  # type: ignore[call-arg]
+    except ValidationError as error:
+        problems = "; ".join(f"LLMTWIN_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+        raise SettingsError(f"cannot use the settings: {problems}") from error
