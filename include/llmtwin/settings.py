@@ -126,7 +126,7 @@ def get_settings() -> Settings:
         SettingsError: A variable holds a value of the wrong type; names the variable.
     """
     try:
-        return Settings(_env_file=project_home() / ".env")  # type: ignore[call-arg]
+        return Settings(_env_file=project_home() / ".env")
     except ValidationError as error:
         problems = "; ".join(f"LLMTWIN_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
         raise SettingsError(f"cannot use the settings: {problems}") from error

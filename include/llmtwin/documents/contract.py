@@ -37,7 +37,7 @@ class Kind(StrEnum):
 
 
 class Contract(BaseModel):
-    """A typed row that crosses a boundary: unknown fields are refused, values are not coerced from other types."""
+    """A typed row that crosses a boundary: unknown fields are refused, instances never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True)
 
