@@ -130,3 +130,9 @@ def get_settings() -> Settings:
     except ValidationError as error:
         problems = "; ".join(f"LLMTWIN_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
         raise SettingsError(f"cannot use the settings: {problems}") from error
+
+
+def redacted(url: str) -> str:
+    """Return a server's URL without user name and password, for messages and logs."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"

@@ -1,0 +1,58 @@
+"""Registered sources: the links that are crawled again on schedule."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import ClassVar
+from uuid import UUID, uuid5
+
+from pydantic import Field
+from pymongo.database import Database
+
+from llmtwin.documents import Contract, User
+from llmtwin.documents.contract import FilledText, Text, Timestamp
+from llmtwin.documents.identity import NAMESPACE
+from llmtwin.warehouse.connection import Row
+
+
+class RegisteredSource(Contract):
+    """A link an author's writing comes from. One per author and link."""
+
+    collection: ClassVar[str] = "sources"
+
+    id: UUID = Field(alias="_id", description="UUIDv5 of (author, link)")
+    author_id: UUID
+    author_full_name: FilledText
+    link: FilledText = Field(description="canonical, as the sources package spells it")
+    registered_at: Timestamp
+    last_crawled_at: Timestamp | None = None
+    last_error: Text | None = Field(default=None, description="why the last crawl failed; null after a good one")
+
+
+def register_source(database: Database[Row], author: User, link: str) -> RegisteredSource:
+    """Return the registered source of this author and link, created if it is new."""
+    source = RegisteredSource(
+        id=uuid5(NAMESPACE, f"source:{author.id}:{link}"),
+        author_id=author.id,
+        author_full_name=author.full_name,
+        link=link,
+        registered_at=datetime.now(UTC),
+    )
+    collection = database[RegisteredSource.collection]
+    row = source.model_dump(by_alias=True)
+    collection.update_one({"_id": source.id}, {"$setOnInsert": row}, upsert=True)
+    stored = collection.find_one({"_id": source.id})
+    return RegisteredSource.model_validate(stored)
+
+
+def registered_sources(database: Database[Row]) -> list[RegisteredSource]:
+    """Return all registered sources, oldest first."""
+    rows = database[RegisteredSource.collection].find().sort("registered_at", 1)
+    return [RegisteredSource.model_validate(row) for row in rows]
+
+
+def finish_crawl(database: Database[Row], source: RegisteredSource, error: str | None) -> None:
+    """Record when a source was crawled and, if it failed, why."""
+    database[RegisteredSource.collection].update_one(
+        {"_id": source.id}, {"$set": {"last_crawled_at": datetime.now(UTC), "last_error": error}}
+    )
