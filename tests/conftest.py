@@ -1,0 +1,97 @@
+"""Fixtures for the whole suite: real servers, started once per session on free ports, and never the user's own.
+
+Ask for what a test needs, and only that is started:
+
+- ``mongodb_url``, ``rabbitmq_url``, ``qdrant_url``: the URL of a running server, shared by the session.
+- ``mongodb``: a fresh pymongo database on it, dropped after the test.
+- ``settings``: a ``Settings`` that points at all three, with ``mongodb``'s database and its data in ``tmp_path``.
+
+Nothing is shared between two tests but the servers themselves: use database, queue and collection names of your own, or
+empty what you use first.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+from llmtwin.local.ports import free_port
+from llmtwin.local.servers import MongoServer, QdrantServer, RabbitServer, Server
+from llmtwin.settings import Settings
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+HOME = Path(__file__).resolve().parents[1]
+BINARIES = HOME / ".local" / "bin"
+
+
+@pytest.fixture(scope="session")
+def mongodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a one-node replica set."""
+    yield from _serve(MongoServer(tmp_path_factory.mktemp("mongodb"), free_port(), BINARIES))
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The AMQP URL of a private RabbitMQ."""
+    yield from _serve(RabbitServer(tmp_path_factory.mktemp("rabbitmq"), free_port(), free_port(), free_port()))
+
+
+@pytest.fixture(scope="session")
+def qdrant_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of the local Qdrant; of a real one where ``QDRANT_URL`` is set."""
+    if url := os.environ.get("QDRANT_URL"):
+        yield url
+    else:
+        yield from _serve(QdrantServer(tmp_path_factory.mktemp("qdrant"), free_port()))
+
+
+@pytest.fixture
+def mongodb(mongodb_url: str) -> Iterator[Database[dict[str, Any]]]:
+    """A database of this test's own, dropped after it."""
+    from pymongo import MongoClient
+
+    with MongoClient[dict[str, Any]](mongodb_url, uuidRepresentation="standard", tz_aware=True) as client:
+        database = client[f"test_{uuid4().hex}"]
+        yield database
+        client.drop_database(database.name)
+
+
+@pytest.fixture
+def settings(
+    mongodb: Database[dict[str, Any]],
+    mongodb_url: str,
+    rabbitmq_url: str,
+    qdrant_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Settings:
+    """Settings of the three test servers; all else at its default, whatever the user's environment says."""
+    for name in [name for name in os.environ if name.startswith("LLMTWIN_")]:
+        monkeypatch.delenv(name)
+    return Settings(
+        home=HOME,
+        data_dir=tmp_path,
+        mongodb_url=mongodb_url,
+        rabbitmq_url=rabbitmq_url,
+        qdrant_url=qdrant_url,
+        mongodb_database=mongodb.name,
+    )
+
+
+def _serve(server: Server) -> Iterator[str]:
+    try:
+        server.start()
+        server.wait_ready()
+        yield server.url
+    finally:
+        server.stop()
+        # pytest keeps the temporary folders of three runs; a server's data is hundreds of megabytes.
+        shutil.rmtree(server.folder)
