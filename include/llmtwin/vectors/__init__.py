@@ -1,0 +1,31 @@
+"""Qdrant, the feature store: cleaned documents and embedded chunks, and who wins when versions meet."""
+
+from llmtwin.vectors.agreement import Agreement, compare
+from llmtwin.vectors.collections import (
+    TOMBSTONES,
+    cleaned_alias,
+    embedded_alias,
+    ensure_cleaned,
+    ensure_embedded,
+    switch_alias,
+)
+from llmtwin.vectors.connection import connect
+from llmtwin.vectors.publish import known_vectors, publish_cleaned, publish_embedded
+from llmtwin.vectors.search import Hit, search
+
+__all__ = [
+    "TOMBSTONES",
+    "Agreement",
+    "Hit",
+    "cleaned_alias",
+    "compare",
+    "connect",
+    "embedded_alias",
+    "ensure_cleaned",
+    "ensure_embedded",
+    "known_vectors",
+    "publish_cleaned",
+    "publish_embedded",
+    "search",
+    "switch_alias",
+]
