@@ -48,8 +48,10 @@ class Settings(BaseSettings):
     )
     mongodb_port: int = Field(default=27017, ge=1, le=65535)
     rabbitmq_port: int = Field(default=5672, ge=1, le=65535)
-    rabbitmq_dist_port: int = Field(default=25672, ge=1, le=65535, description="Erlang distribution, loopback only")
-    epmd_port: int = Field(default=4369, ge=1, le=65535, description="Erlang port mapper, loopback only")
+    rabbitmq_dist_port: int = Field(
+        default=24672, ge=1, le=65535, description="Erlang distribution; not its default, which a system service holds"
+    )
+    epmd_port: int = Field(default=24369, ge=1, le=65535, description="Erlang port mapper; not its default either")
     qdrant_port: int = Field(default=6333, ge=1, le=65535)
     airflow_port: int = Field(default=8081, ge=1, le=65535, description="8080 is left to the gateway")
     mongodb_database: str = "llmtwin"
@@ -59,6 +61,7 @@ class Settings(BaseSettings):
     crawl_allow_private: bool = Field(default=False, description="links may reach private and loopback addresses")
     crawl_allow_local: bool = Field(default=False, description="links may be files and folders of this machine")
     crawl_timeout_seconds: float = Field(default=30.0, gt=0)
+    crawl_git_timeout_seconds: float = Field(default=600.0, gt=0, description="for one clone")
     crawl_max_page_bytes: int = Field(default=20_000_000, gt=0)
     crawl_max_file_bytes: int = Field(default=1_000_000, gt=0, description="larger files of a repository are skipped")
     crawl_concurrency_per_domain: int = Field(default=2, ge=1)

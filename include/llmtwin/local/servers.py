@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from llmtwin.errors import LocalStackError
-from llmtwin.local.mongod import fetch_mongod
+from llmtwin.local.mongod import fetch_mongod, find_mongod
 from llmtwin.local.ports import LOOPBACK
 from llmtwin.local.processes import OWNER, stop_owned
 
@@ -72,7 +72,7 @@ class Server(ABC):
 
     @abstractmethod
     def command(self) -> list[str]:
-        """Return the command that runs the server in the foreground."""
+        """Return the command that runs the server in the foreground, once ``prepare`` has been called."""
 
     def environment(self) -> dict[str, str]:
         """Return the variables the command needs beyond this process's own."""
@@ -146,7 +146,7 @@ class MongoServer(Server):
 
     def command(self) -> list[str]:
         return [
-            *(str(fetch_mongod(self.binaries)), "--dbpath", str(self.folder / "db")),
+            *(str(find_mongod(self.binaries) or "mongod"), "--dbpath", str(self.folder / "db")),
             *("--bind_ip", LOOPBACK, "--port", str(self.port), "--nounixsocket"),
             # By default the oplog takes 5 % of the disk and the cache half of the memory.
             *("--replSet", self.replica_set, "--oplogSize", "1024", "--wiredTigerCacheSizeGB", "0.5"),
@@ -219,20 +219,19 @@ class RabbitServer(Server):
         return (self.port, self.dist_port, self.epmd_port)
 
     def prepare(self) -> None:
+        if find_rabbitmq() is None:
+            raise LocalStackError(
+                "RabbitMQ is not installed: `apt-get install rabbitmq-server` on Debian and Ubuntu, "
+                "or set RABBITMQ_URL to a broker that is already there"
+            )
         super().prepare()
-        self.command()
         # Written, not left out: without them RabbitMQ reads the system service's files in /etc/rabbitmq.
         (self.folder / "rabbitmq.conf").write_text(f"listeners.tcp.1 = {LOOPBACK}:{self.port}\n")
         (self.folder / "rabbitmq-env.conf").write_text("")
         (self.folder / "enabled_plugins").write_text("[].\n")
 
     def command(self) -> list[str]:
-        """Return the command that runs the server in the foreground.
-
-        Raises:
-            LocalStackError: RabbitMQ is not installed.
-        """
-        return [str(rabbitmq_binary())]
+        return [str(find_rabbitmq() or "rabbitmq-server")]
 
     def environment(self) -> dict[str, str]:
         folder = str(self.folder)
@@ -295,22 +294,14 @@ class QdrantServer(Server):
             return False
 
 
-def rabbitmq_binary() -> Path:
-    """Return RabbitMQ's start script.
-
-    Raises:
-        LocalStackError: RabbitMQ is not installed; says how to.
-    """
+def find_rabbitmq() -> Path | None:
+    """Return RabbitMQ's start script, or None when it is not installed."""
     # Debian's /usr/sbin/rabbitmq-server insists on root or the user rabbitmq; the script behind it does not.
     unwrapped = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
     if unwrapped.is_file():
         return unwrapped
-    if found := shutil.which("rabbitmq-server"):
-        return Path(found)
-    raise LocalStackError(
-        "RabbitMQ is not installed: `apt-get install rabbitmq-server` on Debian and Ubuntu, "
-        "or set RABBITMQ_URL to a broker that is already there"
-    )
+    found = shutil.which("rabbitmq-server")
+    return Path(found) if found else None
 
 
 def wait_until_ready(
