@@ -7,8 +7,10 @@ all land on the same row.
 from __future__ import annotations
 
 import hashlib
+import re
+import string
 import uuid
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://llmtwin.dev")
 
@@ -17,31 +19,59 @@ _TRACKING_PREFIXES = ("utm_", "mc_")
 _TRACKING_NAMES = {"fbclid", "gclid", "igshid", "ref_src", "source", "sk", "triedredirect"}
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ssh": 22}
 
+_UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
+_SAFE = "/:@!$&'()*+,;=?~%"
+_PERCENT_ENCODED = re.compile("%[0-9A-Fa-f]{2}")
+_STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
+
 
 def canonical_link(link: str) -> str:
     """Return the one spelling of a link under which its document is stored.
 
-    Scheme and host in lower case, http taken as https, no default port, no user name or password, no fragment, no
-    tracking parameters, remaining parameters sorted, no slash at the end. A path on this machine becomes a ``file:``
-    link only in the sources package; here anything without a scheme is left as it is.
+    Scheme and host in lower case, http taken as https, no default port, no password (and no user name, except for ssh,
+    where it is part of the address), no fragment, no tracking parameters, remaining parameters sorted, no slash at the
+    end, percent-encoding as in RFC 3986, section 6.2.2: two paths that differ in any byte stay different. A ``file:``
+    link, anything without a scheme and anything that is no valid URL is left as it is: the sources package makes the
+    one spelling of a local path.
     """
-    parts = urlsplit(link.strip())
-    if not parts.scheme or not parts.netloc:
-        return link.strip()
-    scheme = "https" if parts.scheme.lower() == "http" else parts.scheme.lower()
-    host = (parts.hostname or "").lower()
+    link = link.strip()
+    try:
+        parts = urlsplit(link)
+        port = parts.port
+    except ValueError:
+        return link
+    if not parts.scheme or not parts.hostname:
+        return link
+    scheme = "https" if parts.scheme == "http" else parts.scheme
+    host = parts.hostname.rstrip(".")
     if ":" in host:
         host = f"[{host}]"
-    port = parts.port
-    if port is not None and port not in (_DEFAULT_PORTS.get(parts.scheme.lower()), _DEFAULT_PORTS.get(scheme)):
+    if port is not None and port not in (_DEFAULT_PORTS.get(parts.scheme), _DEFAULT_PORTS.get(scheme)):
         host = f"{host}:{port}"
-    query = sorted(
-        (name, value)
-        for name, value in parse_qsl(parts.query, keep_blank_values=True)
+    if scheme == "ssh" and parts.username:
+        host = f"{parts.username}@{host}"
+    return urlunsplit((scheme, host, _normalise(parts.path).rstrip("/"), _canonical_query(parts.query), ""))
+
+
+def _canonical_query(query: str) -> str:
+    """Return the parameters sorted, without those that say how a reader came to the page."""
+    pairs = sorted(pair.partition("=") for pair in _normalise(query.replace("+", "%20")).split("&") if pair)
+    return "&".join(
+        f"{name}={value}"
+        for name, _, value in pairs
         if name.lower() not in _TRACKING_NAMES and not name.lower().startswith(_TRACKING_PREFIXES)
     )
-    path = quote(unquote(parts.path), safe="/:@!$&'()*+,;=~-._").rstrip("/")
-    return urlunsplit((scheme, host, path, urlencode(query), ""))
+
+
+def _normalise(encoded: str) -> str:
+    """Encode what a URL may not hold, decode what need not be encoded, and spell the rest with capital digits."""
+    quoted = quote(_STRAY_PERCENT.sub("%25", encoded), safe=_SAFE, errors="surrogatepass")
+    return _PERCENT_ENCODED.sub(_decode_unreserved, quoted)
+
+
+def _decode_unreserved(encoded: re.Match[str]) -> str:
+    character = chr(int(encoded[0][1:], 16))
+    return character if character in _UNRESERVED else encoded[0].upper()
 
 
 def document_id(kind: str, link: str) -> uuid.UUID:

@@ -1,0 +1,45 @@
+"""Which source a link belongs to."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from llmtwin.documents import User
+from llmtwin.settings import Settings
+from llmtwin.sources import guard
+from llmtwin.sources.article import ArticleSource
+from llmtwin.sources.folder import FolderSource
+from llmtwin.sources.git import GitSource
+from llmtwin.sources.source import Crawl, Source
+
+# The first that accepts a link crawls it; the last accepts all.
+SOURCES: tuple[Source, ...] = (GitSource(), FolderSource(), ArticleSource())
+
+LOCAL = "local"
+
+
+def source_for(link: str) -> Source:
+    """Return the source of a link; an unknown link is an article."""
+    return next(source for source in SOURCES if source.accepts(link))
+
+
+def crawl(link: str, author: User, settings: Settings) -> Crawl:
+    """Start the crawl of a link.
+
+    Raises:
+        SourceError: The link as a whole cannot be crawled; names it, and its subclass says in which way.
+    """
+    return source_for(link).crawl(link, author, settings)
+
+
+def domain_of(link: str) -> str:
+    """Return the host that a crawl of the link asks, in lower case; `local` for a path of this machine.
+
+    Never fails: a link that is no valid URL is its own domain, and fails when it is crawled.
+    """
+    if guard.is_local(link):
+        return LOCAL
+    try:
+        return urlsplit(guard.with_scheme(link)).hostname or link
+    except ValueError:
+        return link

@@ -1,0 +1,86 @@
+"""Bytes to text, for pages and files that do not always say, or know, their encoding."""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+# WHATWG's encoding standard reads these labels as the superset that is really in use.
+_SUPERSETS = {
+    "ascii": "cp1252",
+    "iso8859-1": "cp1252",
+    "shift_jis": "cp932",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "euc_kr": "cp949",
+    "iso8859-9": "cp1254",
+    "tis-620": "cp874",
+}
+# These decode nearly any bytes, so that a wrong declaration (a server's default) goes unnoticed: UTF-8 is tried before.
+_ACCEPTS_ANYTHING = re.compile("cp125|iso8859|latin|koi8|mac")
+_BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_META_CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w.:-]{1,40})""", re.IGNORECASE)
+_META_WINDOW = 4096
+# A page of which fewer characters than this share are damaged is still worth reading.
+_TOLERATED_DAMAGE = 0.001
+
+
+def decode(content: bytes, declared: str | None = None) -> str | None:
+    """Return the text, or None when no encoding gives one.
+
+    Tried in order: the byte order mark, the declared encodings (`declared`, a server's word, then the page's own
+    ``<meta charset>``), UTF-8, and at last a guess from the bytes. Nothing is replaced by U+FFFD, except single damaged
+    characters in a text that is otherwise sound.
+    """
+    for mark, encoding in _BYTE_ORDER_MARKS.items():
+        if content.startswith(mark):
+            return _decode_strictly(content.removeprefix(mark) if encoding == "utf-8" else content, encoding)
+    candidates = _candidates(content, declared)
+    for encoding in candidates:
+        if (text := _decode_strictly(content, encoding)) is not None:
+            return text
+    for encoding in candidates:
+        text = content.decode(encoding, "replace")
+        if text.count("\ufffd") <= len(text) * _TOLERATED_DAMAGE:
+            return text
+    return _guess(content)
+
+
+def _candidates(content: bytes, declared: str | None) -> list[str]:
+    meta = _META_CHARSET.search(content, 0, _META_WINDOW)
+    names = [declared, meta[1].decode("ascii") if meta else None]
+    known = [encoding for name in names if name and (encoding := _codec(name))]
+    trusted = [encoding for encoding in known if not _ACCEPTS_ANYTHING.match(encoding)]
+    return list(dict.fromkeys([*trusted, "utf-8", *known]))
+
+
+def _codec(name: str) -> str | None:
+    """Return the codec that text under this label is in, or None for a label nobody knows."""
+    try:
+        codec = codecs.lookup(name.strip("\"' "))
+    except (LookupError, ValueError):
+        return None
+    # A page may not choose codecs such as zip or rot13, that are no character encodings.
+    return _SUPERSETS.get(codec.name, codec.name) if getattr(codec, "_is_text_encoding", True) else None
+
+
+def _decode_strictly(content: bytes, encoding: str) -> str | None:
+    try:
+        return content.decode(encoding)
+    except UnicodeError:
+        return None
+
+
+def _guess(content: bytes) -> str | None:
+    import charset_normalizer
+
+    if b"\0" in content:
+        return None
+    best = charset_normalizer.from_bytes(content).best()
+    return str(best) if best else None
