@@ -64,7 +64,6 @@ class Settings(BaseSettings):
     crawl_git_timeout_seconds: float = Field(default=600.0, gt=0, description="for one clone")
     crawl_max_page_bytes: int = Field(default=20_000_000, gt=0)
     crawl_max_file_bytes: int = Field(default=1_000_000, gt=0, description="larger files of a repository are skipped")
-    crawl_concurrency_per_domain: int = Field(default=2, ge=1)
 
     # Micro-batches
     sync_schedule: str = Field(default="* * * * *", description="cron, or @continuous for near-real-time")

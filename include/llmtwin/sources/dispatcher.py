@@ -43,3 +43,12 @@ def domain_of(link: str) -> str:
         return urlsplit(guard.with_scheme(link)).hostname or link
     except ValueError:
         return link
+
+
+def registered_link(link: str) -> str:
+    """Return the spelling under which a link is kept to be crawled again: a path of this machine made absolute.
+
+    Not the canonical link, which names a document and takes http for https: this one must still be reachable.
+    """
+    path = guard.existing_path(link) if guard.is_local(link) else None
+    return path.resolve().as_uri() if path is not None else link.strip()

@@ -1,0 +1,97 @@
+"""## crawl_sources: an author's writing comes into MongoDB
+
+Trigger it with an author and links to register and crawl them; on schedule, every registered source is crawled again.
+Unchanged documents are not written, changed ones are updates, vanished ones deletes, so a second crawl costs nothing.
+
+Each link is one mapped task. A domain always falls into the same one of the `crawl_<n>` pools (`dags/pools.json`), whose
+slots bound how many crawls of that domain run at once; Airflow cannot choose a pool for each mapped task.
+
+### Runbook
+- **A link failed.** Its task says why; the others went on. Time-outs and 5xx are retried, a 404 is not.
+- **"may not reach private addresses / local files".** Allow it on purpose: `LLMTWIN_CRAWL_ALLOW_PRIVATE=true`,
+  `LLMTWIN_CRAWL_ALLOW_LOCAL=true`.
+- **Documents disappeared.** Their source no longer has them: see the `deleted` count in `summarize`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow.sdk import Param, dag, get_current_context, task
+from airflow.sdk.exceptions import AirflowFailException
+from llmtwin_airflow.assets import RAW_DOCUMENTS
+
+from llmtwin.settings import get_settings
+
+SETTINGS = get_settings()
+POOLS = [f"crawl_{number}" for number in range(4)]
+PARAMS = {
+    "author": Param(None, type=["null", "string"], title="Author", description="Full name; empty: all registered"),
+    "links": Param([], type="array", items={"type": "string"}, title="Links", description="One link a line"),
+}
+
+
+@dag(
+    schedule=SETTINGS.crawl_schedule,
+    start_date=datetime(2026, 1, 1),  # noqa: DTZ001 - Airflow reads it in its own default time zone
+    catchup=False,
+    max_active_runs=1,
+    params=PARAMS,
+    default_args={"owner": "llmtwin", "retries": 2, "retry_delay": timedelta(seconds=30)},
+    doc_md=__doc__,
+    tags=["llmtwin", "sources"],
+    is_paused_upon_creation=False,
+)
+def crawl_sources() -> None:
+    @task(multiple_outputs=True)
+    def list_sources() -> dict[str, list[dict[str, str]]]:
+        """Register the links of this run, if it was given any; return what to crawl, by pool."""
+        from llmtwin import crawling
+        from llmtwin_airflow.connections import warehouse
+
+        params = get_current_context()["params"]
+        with warehouse(SETTINGS) as database:
+            sources = crawling.sources_to_crawl(database, params["author"], params["links"])
+        return crawling.by_pool(sources, POOLS)
+
+    @task(outlets=[RAW_DOCUMENTS], map_index_template="{{ task.op_kwargs['source']['link'] }}")
+    def crawl(source: dict[str, str]) -> dict[str, Any]:
+        """Crawl one link into MongoDB; return counts."""
+        from llmtwin import crawling
+        from llmtwin.errors import SourceError, UnreachableError
+        from llmtwin.warehouse import find_source
+        from llmtwin_airflow.connections import warehouse
+
+        with warehouse(SETTINGS) as database:
+            try:
+                return crawling.crawl_source(database, find_source(database, source["id"]), SETTINGS)
+            except UnreachableError:
+                raise  # worth a retry
+            except SourceError as error:
+                raise AirflowFailException(str(error)) from error
+
+    @task(trigger_rule="all_done")
+    def summarize() -> list[dict[str, Any]]:
+        """Count successful and total crawls by domain; fail when one failed, so that the run shows it."""
+        from llmtwin import crawling
+        from llmtwin_airflow.connections import warehouse
+
+        context = get_current_context()
+        pools = context["ti"].xcom_pull(task_ids="list_sources")
+        since = context["dag_run"].start_date
+        with warehouse(SETTINGS) as database:
+            ids = [source["id"] for pool in pools.values() for source in pool]
+            summary = crawling.summarize(database, ids, since)
+        print(crawling.summary_text(summary))  # noqa: T201 - a task's output is its log
+        context["ti"].xcom_push("summary", summary)
+        if failed := [reason for row in summary for reason in row["failed"]]:
+            raise AirflowFailException(f"{len(failed)} failures: {'; '.join(failed)}")
+        return summary
+
+    sources = list_sources()
+    crawls = [crawl.override(task_id=pool, pool=pool).expand(source=sources[pool]) for pool in POOLS]
+    crawls >> summarize()
+
+
+crawl_sources()

@@ -1,0 +1,33 @@
+"""Settings and servers as Airflow's connections give them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+    from llmtwin.settings import Settings
+
+
+def task_settings(rabbitmq_conn_id: str = "rabbitmq_default") -> Settings:
+    """Return the settings of this installation with the broker of the Airflow connection."""
+    from llmtwin.settings import get_settings
+    from llmtwin_airflow.hooks import RabbitMQHook
+
+    return get_settings().model_copy(update={"rabbitmq_url": RabbitMQHook(rabbitmq_conn_id).url})
+
+
+@contextmanager
+def warehouse(settings: Settings, mongo_conn_id: str = "mongo_default") -> Iterator[Database[dict[str, Any]]]:
+    """Open the warehouse on the MongoDB of the Airflow connection, with its schema up to date."""
+    from airflow.providers.mongo.hooks.mongo import MongoHook
+
+    from llmtwin.warehouse import ensure_schema, open_database
+
+    with MongoHook(mongo_conn_id) as hook:
+        database = open_database(hook.get_conn(), settings)
+        ensure_schema(database)
+        yield database
