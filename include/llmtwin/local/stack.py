@@ -22,7 +22,7 @@ from llmtwin.errors import LocalStackError
 from llmtwin.local.ports import require_free
 from llmtwin.local.processes import owned_by, stop_owned
 from llmtwin.local.servers import tail
-from llmtwin.local.services import Service, environment, external_servers, services, settings_environment
+from llmtwin.local.services import Port, Service, environment, external_servers, services, settings_environment
 from llmtwin.local.supervisor import DEAD, EXITED, FATAL, RUNNING, ProcessInfo, Supervisor
 from llmtwin.settings import Settings, redacted
 
@@ -126,11 +126,20 @@ class LocalStack:
         """Tell whether the stack was started and not stopped."""
         return self.supervisor.is_running()
 
+    def names(self) -> list[str]:
+        """Return the names of the services that run here."""
+        return [service.name for service in self._services]
+
+    def ports(self) -> list[Port]:
+        """Return every port that the services open."""
+        return [port for service in self._services for port in service.ports]
+
     def _status(self, service: Service, info: ProcessInfo | None) -> ServiceStatus:
         state = _state(service, info)
+        url = redacted(service.url) if service.url else None
         if info is None or not info.pid:
-            return ServiceStatus(service.name, state, url=service.url)
-        return ServiceStatus(service.name, state, info.pid, time.time() - info.started, service.url)
+            return ServiceStatus(service.name, state, url=url)
+        return ServiceStatus(service.name, state, info.pid, time.time() - info.started, url)
 
     def _revive(self) -> None:
         """Start again what supervisor has given up."""
