@@ -1,0 +1,58 @@
+# Every target sets up what it needs; a set-up that is there already costs a fraction of a second.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+
+# Handed to the demo through the environment, so that no character of a name or link means anything to make or sh.
+override AUTHOR := $(value AUTHOR)
+override LINKS := $(value LINKS)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev setup-lint demo up down status test lint format bench chaos clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## virtual environment, requirements, RabbitMQ, MongoDB
+	@$(PYTHON) include/llmtwin/local/bootstrap.py
+
+setup-dev:
+	@$(PYTHON) include/llmtwin/local/bootstrap.py --dev
+
+setup-lint:
+	@$(PYTHON) include/llmtwin/local/bootstrap.py --dev --no-servers
+
+demo: export DEMO_AUTHOR := $(AUTHOR)
+demo: export DEMO_LINKS := $(LINKS)
+demo: setup ## start everything, crawl, search; AUTHOR="Full Name" LINKS="url-or-path …" for your own
+	@set -f; $(BIN)/llmtwin demo $${DEMO_AUTHOR:+--author "$$DEMO_AUTHOR"} -- $$DEMO_LINKS
+
+up: setup ## start the local stack
+	@$(BIN)/llmtwin up
+
+down: ## stop the local stack
+	@[ ! -x $(BIN)/llmtwin ] || $(BIN)/llmtwin down
+
+status: setup ## show every service
+	@$(BIN)/llmtwin status
+
+test: setup-dev ## the whole suite, against real servers on free ports
+	@$(BIN)/pytest -m "not chaos"
+
+lint: setup-lint ## ruff and mypy
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+format: setup-lint ## format the code
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+bench: setup-dev ## benchmarks, as ratios within one run
+	@$(BIN)/python tests/benchmarks
+
+chaos: setup-dev ## the tests that kill processes at random moments
+	@$(BIN)/pytest -m chaos
+
+clean: down ## stop the stack; remove .local and .venv
+	rm -rf .local .venv
