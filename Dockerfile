@@ -1,0 +1,29 @@
+# The image of every service that runs our code: Airflow's components and the CDC service.
+FROM apache/airflow:3.3.2-python3.11
+
+USER root
+# git: repositories are crawled from their own history.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends git \
+    && rm -rf /var/lib/apt/lists/* \
+    && install --directory --owner airflow --group root --mode 0775 /opt/airflow/data /opt/llmtwin
+
+USER airflow
+WORKDIR /opt/llmtwin
+
+# Where there is no GPU, build with PyTorch's index of CPU builds here: the default build of torch brings CUDA along.
+ARG PIP_EXTRA_INDEX_URL=""
+COPY requirements.txt ./
+RUN pip install --no-cache-dir --requirement requirements.txt
+
+COPY --chown=airflow:root pyproject.toml README.md ./
+COPY --chown=airflow:root include include
+COPY --chown=airflow:root plugins plugins
+COPY --chown=airflow:root dags dags
+RUN pip install --no-cache-dir --no-deps --editable .
+
+ENV AIRFLOW__CORE__DAGS_FOLDER=/opt/llmtwin/dags \
+    AIRFLOW__CORE__PLUGINS_FOLDER=/opt/llmtwin/plugins \
+    LLMTWIN_HOME=/opt/llmtwin \
+    LLMTWIN_DATA_DIR=/opt/airflow/data
+WORKDIR /opt/airflow
