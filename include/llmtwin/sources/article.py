@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -12,7 +13,7 @@ from llmtwin.settings import Settings
 from llmtwin.sources import guard, html, markdown
 from llmtwin.sources.encoding import decode
 from llmtwin.sources.page import Page, fetch
-from llmtwin.sources.source import Crawl, Source, article
+from llmtwin.sources.source import Crawl, Source, article, readable
 
 _HTML_TYPES = {"text/html", "application/xhtml+xml"}
 _MARKDOWN_TYPES = {"text/markdown", "text/x-markdown"}
@@ -73,7 +74,7 @@ def _read_file(link: str, author: User, settings: Settings) -> RawArticle:
         raise UnreadableError(link, f"is neither a folder with Markdown files nor a {', '.join(_FILE_TYPES)} file")
     content = read_bytes(link, path, settings.crawl_max_page_bytes)
     url = path.as_uri()
-    markdown_file = _read(link, Page(url, content, file_type, None), path.stem)
+    markdown_file = _read(link, Page(url, content, file_type, None), readable(os.fsencode(path.stem)))
     return article(
         url,
         markdown_file.body,

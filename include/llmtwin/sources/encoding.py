@@ -78,9 +78,7 @@ def _decode_strictly(content: bytes, encoding: str) -> str | None:
 
 
 def _guess(content: bytes) -> str | None:
-    import charset_normalizer
+    import chardet
 
-    if b"\0" in content:
-        return None
-    best = charset_normalizer.from_bytes(content).best()
-    return str(best) if best else None
+    encoding = chardet.detect(content)["encoding"]
+    return _decode_strictly(content, encoding) if encoding else None

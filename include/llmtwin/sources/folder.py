@@ -12,7 +12,7 @@ from llmtwin.settings import Settings
 from llmtwin.sources import guard, markdown
 from llmtwin.sources.article import read_bytes
 from llmtwin.sources.encoding import decode
-from llmtwin.sources.source import Crawl, Source, article
+from llmtwin.sources.source import Crawl, Source, article, readable
 
 
 class FolderSource(Source):
@@ -67,7 +67,7 @@ def _document(crawl: Crawl, path: Path, author: User, settings: Settings) -> Raw
     text = decode(read_bytes(link, path, settings.crawl_max_page_bytes))
     if text is None:
         raise UnreadableError(link, "is in an encoding that cannot be told, or is no text")
-    file = markdown.parse(link, text, path.stem)
+    file = markdown.parse(link, text, readable(os.fsencode(path.stem)))
     reason = "draft" if file.draft else "empty" if not file.body.strip() else None
     if reason is not None:
         crawl.skipped[reason] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from llmtwin.settings import Settings
 from llmtwin.sources import guard
 from llmtwin.sources.languages import language_of, skip_by_content, skip_by_path
 from llmtwin.sources.repository import Entry, GitRepository, clone, is_repository, open_local
-from llmtwin.sources.source import Crawl, Source, contract_problems
+from llmtwin.sources.source import Crawl, Source, contract_problems, readable
 
 # fmt: off
 _OWN_PAGES_OF_GITHUB = {
@@ -124,7 +125,7 @@ def _stream(
                 continue
             try:
                 content = blobs.read(entry.blob_id)
-                if reason := skip_by_content(shown(entry.path), content):
+                if reason := skip_by_content(readable(entry.path), content):
                     crawl.skipped[reason] += 1
                     continue
                 document = _document(origin, parent, entry, content.decode())
@@ -138,14 +139,14 @@ def _stream(
 
 
 def _skip_unread(entry: Entry, max_bytes: int) -> str | None:
-    if reason := _SKIP_BY_MODE.get(entry.mode) or skip_by_path(shown(entry.path)):
+    if reason := _SKIP_BY_MODE.get(entry.mode) or skip_by_path(readable(entry.path)):
         return reason
     return "oversized" if entry.size is None or entry.size > max_bytes else None
 
 
 def _document(origin: _Origin, parent: Repository, entry: Entry, content: str) -> RawRepositoryFile:
     link = f"{origin.files}/{quote(entry.path)}"
-    path = shown(entry.path)
+    path = readable(entry.path)
     try:
         return RawRepositoryFile(
             id=document_id(Kind.REPOSITORY, link),
@@ -167,14 +168,11 @@ def _document(origin: _Origin, parent: Repository, entry: Entry, content: str) -
         raise UnreadableError(link, contract_problems(error)) from error
 
 
-def shown(path: bytes) -> str:
-    """Return a path to read, its bytes that are not UTF-8 as ``\\xNN``; what names the file is its link."""
-    return path.decode("utf-8", "backslashreplace")
-
-
 def _local_origin(root: Path) -> _Origin:
     link = root.as_uri()
-    return _Origin(source_link=link, link=link, name=root.name or "/", platform="file", files=link)
+    return _Origin(
+        source_link=link, link=link, name=readable(os.fsencode(root.name)) or "/", platform="file", files=link
+    )
 
 
 def _remote_origin(url: SplitResult, branch: str) -> _Origin:

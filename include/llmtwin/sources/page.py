@@ -74,10 +74,10 @@ def get(link: str, url: str, settings: Settings) -> Iterator[httpx.Response]:
         ):
             response.raise_for_status()
             yield response
-    except ForbiddenLinkError as error:
-        if error.link in (link, url):
+    except (ForbiddenLinkError, UnreachableError, UnreadableError) as error:
+        if error.link in (link, str(httpx.URL(url))):
             raise
-        raise ForbiddenLinkError(link, f"leads to {error.link}: {error.reason}") from error
+        raise type(error)(link, f"leads to {error.link}: {error.reason}") from error
     except httpx.HTTPStatusError as error:
         raise _status_error(link, error.response) from error
     except httpx.TooManyRedirects as error:

@@ -89,6 +89,11 @@ def article(
         raise UnreadableError(link, contract_problems(error)) from error
 
 
+def readable(path: bytes) -> str:
+    """Return a path to read, its bytes that are not UTF-8 as ``\\xNN``; what names the file is its link."""
+    return path.decode("utf-8", "backslashreplace")
+
+
 def contract_problems(error: ValidationError) -> str:
     """Return which fields break the contract, and how."""
     return "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())

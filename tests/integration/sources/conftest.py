@@ -1,0 +1,102 @@
+"""A real web server on a free port, which answers what a test tells it to."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmtwin.documents import User
+from llmtwin.settings import Settings
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+@dataclass
+class WebServer:
+    """Routes are answered by path without the query; each request is noted with its Host header."""
+
+    url: str
+    port: int
+    routes: dict[str, Answer] = field(default_factory=dict)
+    requests: list[tuple[str, str]] = field(default_factory=list)
+    fallback: Answer | None = None
+
+    def serve(
+        self, path: str, body: bytes | str = b"", status: int = 200, content_type: str = "text/html", **headers: str
+    ) -> str:
+        """Answer this path with this body; return its URL."""
+
+        def answer(request: BaseHTTPRequestHandler) -> None:
+            send(request, body, status, content_type, **headers)
+
+        self.routes[path] = answer
+        return f"{self.url}{path}"
+
+
+def send(
+    request: BaseHTTPRequestHandler,
+    body: bytes | str,
+    status: int = 200,
+    content_type: str = "text/html",
+    **headers: str,
+) -> None:
+    content = body.encode() if isinstance(body, str) else body
+    request.send_response(status)
+    if content_type:
+        request.send_header("Content-Type", content_type)
+    request.send_header("Content-Length", str(len(content)))
+    for name, value in headers.items():
+        request.send_header(name.replace("_", "-"), value)
+    request.end_headers()
+    request.wfile.write(content)
+
+
+@pytest.fixture
+def web() -> Iterator[WebServer]:
+    """A web server on 127.0.0.1."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            server.requests.append((self.path, self.headers.get("Host", "")))
+            answer = server.routes.get(path, server.fallback)
+            try:
+                answer(self) if answer else send(self, "not here", 404)
+            except (BrokenPipeError, ConnectionResetError):
+                self.close_connection = True  # the crawler had seen enough
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    port = httpd.server_address[1]
+    server = WebServer(f"http://127.0.0.1:{port}", port)
+    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield server
+    httpd.shutdown()
+    thread.join()
+    httpd.server_close()
+
+
+@pytest.fixture
+def author() -> User:
+    """Whose writing is crawled."""
+    return User.named("Ada Lovelace")
+
+
+@pytest.fixture
+def open_settings(tmp_path: Path) -> Settings:
+    """Settings under which links may lead anywhere."""
+    return Settings(
+        data_dir=tmp_path / "data", crawl_allow_private=True, crawl_allow_local=True, crawl_timeout_seconds=5
+    )

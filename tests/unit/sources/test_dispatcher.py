@@ -1,0 +1,82 @@
+"""Which source takes which link."""
+
+from pathlib import Path
+
+import pytest
+
+from llmtwin.documents import User
+from llmtwin.errors import ForbiddenLinkError
+from llmtwin.settings import Settings
+from llmtwin.sources import crawl, domain_of, source_for
+
+
+@pytest.mark.parametrize(
+    ("link", "source"),
+    [
+        ("https://github.com/owner/name", "git"),
+        ("https://github.com/owner/name/", "git"),
+        ("https://gitlab.com/group/subgroup/name", "git"),
+        ("https://git.example.org/any/where.git", "git"),
+        ("git@github.com:owner/name.git", "git"),
+        ("ssh://git@example.org/owner/name", "git"),
+        ("git://example.org/name", "git"),
+        ("https://github.com/owner", "article"),
+        ("https://github.com/topics/python", "article"),
+        ("https://github.com/owner/name/issues/3", "article"),
+        ("https://github.com/owner/name/blob/main/README.md", "article"),
+        ("https://gitlab.com/group/name/-/issues/3", "article"),
+        ("https://example.org/post", "article"),
+        ("https://[half", "article"),
+        ("anything", "article"),
+    ],
+)
+def test_source_for(link: str, source: str) -> None:
+    assert source_for(link).name == source
+
+
+def test_folders_are_told_apart_by_what_they_hold(tmp_path: Path) -> None:
+    (tmp_path / "repository" / ".git").mkdir(parents=True)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "a.md").touch()
+    assert source_for(str(tmp_path / "repository")).name == "git"
+    assert source_for((tmp_path / "notes").as_uri()).name == "folder"
+    assert source_for(str(tmp_path / "a.md")).name == "article"
+
+
+@pytest.mark.parametrize(
+    ("link", "domain"),
+    [
+        ("https://Example.org:8080/a", "example.org"),
+        ("git@GitHub.com:a/b", "github.com"),
+        ("/home/me/notes", "local"),
+        ("file:///home/me/notes", "local"),
+        ("https://[half", "https://[half"),
+    ],
+)
+def test_domain_of(link: str, domain: str) -> None:
+    assert domain_of(link) == domain
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "git://example.org/a/b",
+        "ext::sh -c touch",
+        "http://localhost/post",
+        "http://localhost/a.git",
+        "ssh://git@localhost/a",
+        "git@127.0.0.1:a/b",
+        "https://169.254.169.254/latest/meta-data",
+        "https://[::1]/",
+        "/etc",
+        "/etc/passwd",
+        ".",
+        "file:///etc/passwd",
+        "https://user:secret@example.org/a.git",
+        "https://-u@example.org/a.git",
+    ],
+)
+def test_where_links_may_not_lead(link: str) -> None:
+    with pytest.raises(ForbiddenLinkError) as caught:
+        crawl(link, User.named("Ada Lovelace"), Settings(crawl_allow_private=False, crawl_allow_local=False))
+    assert "secret" not in str(caught.value)

@@ -1,0 +1,76 @@
+"""HTML to Markdown."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from llmtwin.sources.html import extract
+
+PAGES = Path(__file__).parents[2] / "fixtures" / "sources" / "article"
+TEXT = "<p>This paragraph is here so that there is an article around the code, and it has a good many words in it.</p>"
+
+
+def page(name: str) -> str:
+    return (PAGES / name).read_text()
+
+
+def test_a_blog_post_word_for_word() -> None:
+    found = extract(page("blog.html"), "https://blog.example.org/post")
+    assert found.title == "Écrire un analyseur"
+    assert found.published_at == datetime(2024, 3, 5, tzinfo=UTC)
+    assert [line.rstrip() for line in found.markdown.splitlines()] == page("blog.md").splitlines()
+
+
+def test_what_surrounds_the_article_is_left_out() -> None:
+    markdown = extract(page("blog.html"), "https://blog.example.org/post").markdown
+    for noise in ("Accueil", "cookies", "newsletter", "Copyright"):
+        assert noise not in markdown
+
+
+def test_japanese_comes_through() -> None:
+    found = extract(page("japanese.html"), "https://example.jp/")
+    assert found.title == "俳句について"
+    assert "古池や蛙飛びこむ水の音。この句は、静けさと音の対比によって" in found.markdown
+
+
+def test_a_page_drawn_by_a_script_has_no_text() -> None:
+    assert extract(page("script.html"), "https://example.org/").markdown == ""
+
+
+@pytest.mark.parametrize("html", ["", "   ", "<html></html>", "\0", "<!-- nothing -->"])
+def test_pages_without_anything(html: str) -> None:
+    assert extract(html, "https://example.org/").markdown == ""
+
+
+def test_a_login_form_is_seen() -> None:
+    assert extract(page("login.html"), "https://example.org/").asks_for_password
+
+
+@pytest.mark.parametrize(
+    ("block", "fenced"),
+    [
+        ("<pre>\n\n    first\n\n\n  second  \n</pre>", "```\n    first\n\n\n  second  \n```"),
+        ("<pre><code class='hljs language-c++'>int  x;</code></pre>", "```c++\nint  x;\n```"),
+        ("<pre class='brush: js'>a  b</pre>", "```js\na  b\n```"),
+        ("<div class='highlight' data-lang='go'><pre>a\tb</pre></div>", "```go\na\tb\n```"),
+        ("<pre>```\nnested\n```</pre>", "````\n```\nnested\n```\n````"),
+        ("<pre>a\\1b \\g&lt;0&gt;</pre>", "```\na\\1b \\g<0>\n```"),
+        ("<ul><li>an item of a list<pre>in  it</pre></li><li>another item</li></ul>", "```\nin  it\n```"),
+        ("<blockquote><p>a quoted sentence</p><pre>in  it</pre></blockquote>", "```\nin  it\n```"),
+    ],
+)
+def test_code_stays_as_it_is(block: str, fenced: str) -> None:
+    html = f"<html><body><article><h1>Title</h1>{TEXT}{block}{TEXT}</article></body></html>"
+    assert f"\n{fenced}\n" in extract(html, "https://example.org/").markdown
+
+
+def test_code_next_to_text_in_the_same_element_loses_neither() -> None:
+    html = f"<html><body><article>{TEXT}<div>before<pre>x  =  1</pre>after</div>{TEXT}</article></body></html>"
+    markdown = extract(html, "https://example.org/").markdown
+    assert markdown.index("before") < markdown.index("```\nx  =  1\n```") < markdown.index("after")
+
+
+def test_code_of_what_is_left_out_does_not_come_back() -> None:
+    html = f"<html><body><nav><pre>menu  code</pre></nav><article><h1>T</h1>{TEXT}</article></body></html>"
+    assert "menu" not in extract(html, "https://example.org/").markdown
