@@ -3,8 +3,8 @@
 Trigger it with an author and links to register and crawl them; on schedule, every registered source is crawled again.
 Unchanged documents are not written, changed ones are updates, vanished ones deletes, so a second crawl costs nothing.
 
-Each link is one mapped task. A domain always falls into the same one of the `crawl_<n>` pools (`dags/pools.json`), whose
-slots bound how many crawls of that domain run at once; Airflow cannot choose a pool for each mapped task.
+Each link is one mapped task. A domain always falls into the same one of the `crawl_<n>` pools (`dags/pools.json`),
+whose slots bound how many crawls of it run at once; Airflow cannot choose a pool for each mapped task.
 
 ### Runbook
 - **A link failed.** Its task says why; the others went on. Time-outs and 5xx are retried, a 404 is not.
@@ -20,9 +20,9 @@ from typing import Any
 
 from airflow.sdk import Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
-from llmtwin_airflow.assets import RAW_DOCUMENTS
 
 from llmtwin.settings import get_settings
+from llmtwin_airflow.assets import RAW_DOCUMENTS
 
 SETTINGS = get_settings()
 POOLS = [f"crawl_{number}" for number in range(4)]

@@ -28,10 +28,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow.sdk import dag, task, task_group
-from llmtwin_airflow.assets import CDC_EVENTS, CLEANED_DOCUMENTS, EMBEDDED_CHUNKS
-from llmtwin_airflow.sensors import QueueDepthSensor
 
 from llmtwin.settings import get_settings
+from llmtwin_airflow.assets import CDC_EVENTS, CLEANED_DOCUMENTS, EMBEDDED_CHUNKS
+from llmtwin_airflow.sensors import QueueDepthSensor
 
 SETTINGS = get_settings()
 # The two stages that write to Qdrant: one at a time, because which version wins is read before it is written.

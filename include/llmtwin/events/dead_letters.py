@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ class DeadLetter:
 def list_dead_letters(channel: BlockingChannel, limit: int | None = None) -> list[DeadLetter]:
     """Return the oldest dead letters and leave them where they are."""
     letters = [letter for _, letter, _ in _held(channel, limit)]
-    channel.basic_recover(requeue=True)
+    _give_back(channel, len(letters))
     return letters
 
 
@@ -38,9 +39,10 @@ def requeue_dead_letters(channel: BlockingChannel, chosen: Callable[[DeadLetter]
 
     A message leaves the dead-letter queue only after the broker has confirmed its new copy.
     """
-    moved = 0
+    moved = kept = 0
     for tag, letter, properties in _held(channel, None):
         if not chosen(letter):
+            kept += 1
             continue
         headers = dict(properties.headers or {})
         for name in (REASON_HEADER, ROUTING_KEY_HEADER):
@@ -50,9 +52,17 @@ def requeue_dead_letters(channel: BlockingChannel, chosen: Callable[[DeadLetter]
         channel.basic_publish(EXCHANGE, letter.routing_key, letter.body, properties, mandatory=True)
         channel.basic_ack(tag)
         moved += 1
-    # What was not chosen is still held unacknowledged by this channel; give it back in its order.
-    channel.basic_recover(requeue=True)
+    _give_back(channel, kept)
     return moved
+
+
+def _give_back(channel: BlockingChannel, count: int) -> None:
+    """Return what this channel holds unacknowledged to its place in the queue."""
+    channel.basic_recover(requeue=True)
+    # A quorum queue takes a few milliseconds to make it ready again; until then the queue would look empty.
+    deadline = time.monotonic() + 1.0
+    while queue_depth(channel, DEAD_QUEUE) < count and time.monotonic() < deadline:
+        channel.connection.sleep(0.005)
 
 
 def _held(channel: BlockingChannel, limit: int | None) -> Iterator[tuple[int, DeadLetter, pika.BasicProperties]]:

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any, Literal, get_args, get_origin
 from uuid import UUID
 
+from pydantic import AwareDatetime
 from pymongo import ASCENDING, IndexModel
 from pymongo.database import Database
 
@@ -45,6 +46,7 @@ _BSON_TYPES: dict[Any, list[str]] = {
     int: ["int", "long"],
     UUID: ["binData"],
     datetime: ["date"],
+    AwareDatetime: ["date"],
     dict: ["object"],
     type(None): ["null"],
 }

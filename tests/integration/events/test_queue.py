@@ -1,0 +1,157 @@
+"""The queue on a real RabbitMQ: publish, drain, dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import pika
+import pytest
+from tests.documents import article, event
+
+from llmtwin.documents import Event, Operation
+from llmtwin.errors import BrokerError
+from llmtwin.events import (
+    DEAD_QUEUE,
+    EXCHANGE,
+    QUEUE,
+    DrainLimits,
+    Publisher,
+    connect,
+    drain,
+    list_dead_letters,
+    queue_depth,
+    requeue_dead_letters,
+)
+from llmtwin.events.topology import SCHEMA_VERSION_HEADER
+
+if TYPE_CHECKING:
+    from pika.adapters.blocking_connection import BlockingChannel
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture
+def channel(rabbitmq_url: str) -> Iterator[BlockingChannel]:
+    with connect(rabbitmq_url) as channel:
+        channel.queue_purge(QUEUE)
+        channel.queue_purge(DEAD_QUEUE)
+        yield channel
+
+
+def publish(url: str, events: Sequence[Event]) -> None:
+    with Publisher[int](url) as publisher:
+        for number, item in enumerate(events):
+            publisher.publish(item, number)
+        publisher.flush()
+        assert publisher.confirmed == len(events) - 1
+
+
+def collect(channel: BlockingChannel, **limits: float) -> tuple[list[Event], int]:
+    taken: list[Event] = []
+    result = drain(channel, DrainLimits(**limits), taken.extend)  # type: ignore[arg-type]
+    return taken, result.dead
+
+
+def test_what_is_published_is_drained_in_full(channel: BlockingChannel, rabbitmq_url: str) -> None:
+    events = [event(article(number), version=number) for number in range(1500)]
+    publish(rabbitmq_url, events)
+    taken, dead = collect(channel)
+    assert taken == events
+    assert dead == 0
+    assert queue_depth(channel) == 0
+
+
+def test_drain_keeps_the_newest_version_of_each_document(channel: BlockingChannel, rabbitmq_url: str) -> None:
+    publish(
+        rabbitmq_url,
+        [
+            event(article(1, "newest"), version=3),
+            event(article(1, "older"), version=2),
+            event(article(2), version=5, op=Operation.DELETE),
+            event(article(2), version=4),
+        ],
+    )
+    taken, _ = collect(channel)
+    assert [(item.version, item.op) for item in taken] == [(3, "create"), (5, "delete")]
+
+
+def test_drain_stops_at_its_limits_and_leaves_the_rest(channel: BlockingChannel, rabbitmq_url: str) -> None:
+    publish(rabbitmq_url, [event(article(number, "x" * 10_000)) for number in range(700)])
+    taken, _ = collect(channel, messages=250)
+    assert len(taken) == 250
+    assert queue_depth(channel) == 450
+    taken, _ = collect(channel, payload_bytes=1_000_000)
+    # A portion of 200 is under way when the limit is noticed.
+    assert len(taken) == 200
+    taken, _ = collect(channel)
+    assert len(taken) == 250
+
+
+def test_nothing_is_acknowledged_when_writing_fails(channel: BlockingChannel, rabbitmq_url: str) -> None:
+    publish(rabbitmq_url, [event(article(number)) for number in range(10)])
+
+    def full_disk(_: Sequence[Event]) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"), connect(rabbitmq_url) as other:
+        drain(other, DrainLimits(), full_disk)
+    taken, _ = collect(channel)
+    assert len(taken) == 10
+
+
+def send_raw(channel: BlockingChannel, body: bytes, key: str = "article.create", **headers: object) -> None:
+    channel.basic_publish(EXCHANGE, key, body, pika.BasicProperties(message_id="m", headers=headers), mandatory=True)
+
+
+def test_unreadable_messages_are_dead_lettered_with_reasons_and_stop_nothing(channel: BlockingChannel) -> None:
+    good = event(article(1))
+    send_raw(channel, b"\xff\xfe not json")
+    send_raw(channel, b'{"kind": "article"}')
+    send_raw(channel, good.to_json().replace(b'"kind":"article"', b'"kind":"novel"'), key="novel.create")
+    send_raw(channel, good.to_json(), **{SCHEMA_VERSION_HEADER: 2})
+    send_raw(channel, good.to_json(), **{SCHEMA_VERSION_HEADER: "one"})
+    send_raw(channel, b"[]")
+    send_raw(channel, b"")
+    send_raw(channel, good.to_json())
+    taken, dead = collect(channel)
+    assert taken == [good]
+    assert dead == 7
+    letters = list_dead_letters(channel)
+    reasons = [letter.reason for letter in letters]
+    assert "not JSON" in reasons[0]
+    assert "document_id: Field required" in reasons[1]
+    assert "kind: Input should be" in reasons[2]
+    assert "schema version 2 is newer" in reasons[3]
+    assert "not a whole number" in reasons[4]
+    assert [letter.number for letter in letters] == list(range(1, 8))
+    assert letters[2].routing_key == "novel.create"
+    # Looking changes nothing.
+    assert [letter.reason for letter in list_dead_letters(channel)] == reasons
+
+
+def test_requeued_letters_come_again_without_the_old_reason(channel: BlockingChannel) -> None:
+    good = event(article(1))
+    send_raw(channel, good.to_json(), **{SCHEMA_VERSION_HEADER: 2})
+    send_raw(channel, b"rubbish")
+    collect(channel)
+    assert requeue_dead_letters(channel, lambda letter: "newer" in letter.reason) == 1
+    assert [letter.body for letter in list_dead_letters(channel)] == [b"rubbish"]
+    assert queue_depth(channel) == 1
+    assert requeue_dead_letters(channel) == 1
+    _, dead = collect(channel)
+    assert dead == 2
+
+
+def test_a_broker_that_is_down_is_named_without_its_password() -> None:
+    with pytest.raises(BrokerError, match="llmtwin up") as caught, connect("amqp://me:secret@127.0.0.1:1/%2F"):
+        pass
+    assert "secret" not in str(caught.value)
+
+
+def test_a_publisher_reports_a_message_nobody_would_get(channel: BlockingChannel, rabbitmq_url: str) -> None:
+    with Publisher[int](rabbitmq_url) as publisher:
+        channel.queue_unbind(QUEUE, EXCHANGE, routing_key="#")
+        publisher.publish(event(article(1)), 0)
+        with pytest.raises(BrokerError, match="has no queue for"):
+            publisher.flush()
