@@ -124,7 +124,7 @@ def _rabbitmq(settings: Settings) -> Finding:
     except (AMQPError, OSError) as error:
         raise BrokerError(f"does not answer at {url}: {error!r}") from error
     with connection:
-        version = connection._impl.server_properties["version"].decode()
+        version = connection._impl.server_properties["version"]  # pika's blocking face leaves it out
         # A passive declare of a missing queue closes its channel, so each has its own; it creates nothing.
         waiting, dead = (queue_depth(connection.channel(), queue) for queue in (QUEUE, DEAD_QUEUE))
     detail = f"{version} at {url}, {waiting} events waiting, {dead} dead letters"

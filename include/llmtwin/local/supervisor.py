@@ -44,6 +44,7 @@ class Program:
         environment: What the command needs beyond the environment that all programs share.
         restart: Whether to start it again when it ends.
         stop_group: Whether its children are asked to stop together with it, or left to it.
+        stop_seconds: How long it may take to stop before it and its children are killed.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Program:
     environment: Mapping[str, str]
     restart: bool = True
     stop_group: bool = True
+    stop_seconds: int = 15
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,7 @@ startsecs={2 if program.restart else 0}
 startretries=5
 stopasgroup={_flag(program.stop_group)}
 killasgroup=true
-stopwaitsecs=15
+stopwaitsecs={program.stop_seconds}
 redirect_stderr=true
 stdout_logfile={_value(self.log_of(program.name))}
 stdout_logfile_maxbytes=10MB

@@ -1,0 +1,72 @@
+"""The few calls to Airflow's REST API that the demo makes, as any client would."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import httpx
+
+from llmtwin.errors import LocalStackError
+from llmtwin.local.airflow import airflow_password, airflow_url
+from llmtwin.settings import Settings
+
+
+class AirflowApi:
+    """Triggers DAGs and watches their runs.
+
+    Args:
+        settings: Whose Airflow.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._url = airflow_url(settings).rstrip("/")
+        self._http = httpx.Client(base_url=self._url, timeout=30, trust_env=False)
+        token = self._call("POST", "/auth/token", json={"username": "admin", "password": airflow_password(settings)})[
+            "access_token"
+        ]
+        self._http.headers["Authorization"] = f"Bearer {token}"
+
+    def trigger(self, dag_id: str, conf: dict[str, Any], timeout_seconds: float = 90.0) -> str:
+        """Start a run and return its id; waits for the DAG to be parsed first.
+
+        Raises:
+            LocalStackError: Airflow refused, or does not know the DAG in time.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            try:
+                run = self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
+            except LocalStackError as error:
+                cause = error.__cause__
+                unknown = isinstance(cause, httpx.HTTPStatusError) and cause.response.status_code == 404
+                if not unknown or time.monotonic() > deadline:
+                    raise
+                time.sleep(1)
+            else:
+                return str(run["dag_run_id"])
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        """Return `queued`, `running`, `success` or `failed`."""
+        return str(self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"])
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str) -> Any:
+        """Return a value a task left behind.
+
+        Raises:
+            LocalStackError: The task left no such value.
+        """
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
+        return self._call("GET", path, params={"deserialize": "true"})["value"]
+
+    def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        try:
+            response = self._http.request(method, path, **arguments)
+            response.raise_for_status()
+        except httpx.HTTPStatusError as error:
+            raise LocalStackError(
+                f"Airflow answered {error.response.status_code} to {method} {path}: {error.response.text[:300]}"
+            ) from error
+        except httpx.HTTPError as error:
+            raise LocalStackError(f"Airflow does not answer at {self._url}: {error!r}; see `llmtwin logs`") from error
+        return dict(response.json())
