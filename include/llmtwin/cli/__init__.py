@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from llmtwin.cli import stack
+from llmtwin.cli import data, demo, queue, stack, staging
 from llmtwin.errors import LlmtwinError
 
 app = typer.Typer(
@@ -21,7 +21,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-stack.register(app)
+for group in (demo, stack, data, staging, queue):
+    group.register(app)
 
 
 def main() -> None:

@@ -43,7 +43,7 @@ def up() -> None:
     with console.status("starting MongoDB, RabbitMQ, Qdrant, CDC and Airflow …"):
         started = stack.up(show)
     console.print(f"ready after {time.monotonic() - began:.1f} s" if started else "already running")
-    console.print(_addresses(settings))
+    console.print(addresses(settings))
 
 
 def down() -> None:
@@ -75,7 +75,7 @@ def status() -> None:
     console.print(table)
     if any(service.state not in ("ready", "done", "external") for service in statuses):
         raise typer.Exit(1)
-    console.print(_addresses(settings))
+    console.print(addresses(settings))
 
 
 def logs(
@@ -125,7 +125,8 @@ def _stack() -> tuple[LocalStack, Settings]:
     return LocalStack(settings), settings
 
 
-def _addresses(settings: Settings) -> RenderableType:
+def addresses(settings: Settings) -> RenderableType:
+    """Return where to look, and with which password."""
     from rich.text import Text
 
     from llmtwin.local.airflow import USER, airflow_password, airflow_url

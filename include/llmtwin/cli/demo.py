@@ -1,0 +1,173 @@
+"""``demo``: from links to a search result, in front of your eyes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from llmtwin.local.demonstration import Progress
+    from llmtwin.settings import Settings
+
+QUESTION = "How does the CDC service go on after it was killed?"
+_TIMEOUT_SECONDS = 1800
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``app``."""
+    app.command()(demo)
+
+
+def demo(
+    links: Annotated[list[str] | None, typer.Argument(help="Links or paths; none: this repository itself.")] = None,
+    author: Annotated[str | None, typer.Option(help="Full name of who wrote what is behind the links.")] = None,
+    question: Annotated[str | None, typer.Option(help="What to search for at the end.")] = None,
+) -> None:
+    """Start everything, crawl, wait until it is searchable, and show what happened."""
+    from rich.console import Console
+
+    from llmtwin import sources, vectors, warehouse
+    from llmtwin.cli.data import hit_panel
+    from llmtwin.cli.stack import addresses
+    from llmtwin.local.airflow_api import AirflowApi
+    from llmtwin.local.stack import LocalStack
+    from llmtwin.settings import get_settings
+
+    began = time.monotonic()
+    console = Console()
+    settings = get_settings()
+    if links and not author:
+        raise typer.BadParameter('say who wrote it: make demo AUTHOR="Full Name" LINKS="…"')
+    given = [sources.registered_link(link) for link in links or [str(settings.home)]]
+    author = author or _author_of(settings)
+    if any(link.startswith("file:") for link in given) and not settings.crawl_allow_local:
+        # Whoever runs the demo may read these paths anyway, and the stack listens on loopback only.
+        os.environ["LLMTWIN_CRAWL_ALLOW_LOCAL"] = "true"
+        get_settings.cache_clear()
+        settings = get_settings()
+
+    console.rule("[bold]1 · the stack")
+    with console.status("starting MongoDB, RabbitMQ, Qdrant, CDC and Airflow …"):
+        started = LocalStack(settings).up(lambda name, state: console.print(f"  {name} {state}"))
+    up_seconds = time.monotonic() - began
+    console.print(f"ready after {up_seconds:.1f} s" if started else "was running already")
+
+    console.rule("[bold]2 · crawl, change stream, micro-batches")
+    since = datetime.now(UTC)
+    api = AirflowApi(settings)
+    run_id = api.trigger("crawl_sources", {"author": author, "links": given})
+    with warehouse.connect(settings) as mongo, vectors.connect(settings) as qdrant:
+        database = warehouse.open_database(mongo, settings)
+        state, progress = _watch(console, settings, api, run_id, (database, qdrant), since)
+        summary = api.xcom("crawl_sources", run_id, "summarize", "summary")
+        with console.status("comparing MongoDB and Qdrant, chunk by chunk …"):
+            agreements = vectors.compare(database, qdrant, settings)
+    console.print(_report(settings, summary, progress, since))
+    agree = all(found.holds for found in agreements)
+    chunks = sum(found.chunks for found in agreements)
+    verdict = "[green]agree" if agree else "[red]differ: run `llmtwin verify`"
+    console.print(
+        f"MongoDB and Qdrant {verdict}[/] on {sum(a.documents for a in agreements)} documents, {chunks} chunks"
+    )
+
+    console.rule("[bold]3 · a question")
+    question = question or (QUESTION if not links else f"What does {author} write about?")
+    console.print(f"[bold]{question}[/]")
+    console.print(*(hit_panel(hit) for hit in vectors.search(question, settings, limit=3)), sep="\n")
+
+    console.rule("[bold]4 · look around")
+    console.print(addresses(settings))
+    console.print('ask:     .venv/bin/llmtwin search "your question"\nstop:    make down')
+    set_up = float(os.environ.get("LLMTWIN_SETUP_SECONDS", 0))
+    total = time.monotonic() - began
+    console.print(f"\nset-up {set_up:.0f} s, stack {up_seconds:.0f} s, data {total - up_seconds:.0f} s")
+    if state != "success" or not agree:
+        raise typer.Exit(1)
+
+
+def _watch(
+    console: Console, settings: Settings, api: Any, run_id: str, stores: tuple[Any, Any], since: datetime
+) -> tuple[str, Progress]:
+    """Show where the data is until it has all arrived; return how the crawl ended."""
+    from rich.live import Live
+
+    from llmtwin.errors import LocalStackError
+    from llmtwin.local.demonstration import look
+
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
+    quiet = 0
+    with Live(console=console, refresh_per_second=4, transient=True) as live:
+        while True:
+            state = api.run_state("crawl_sources", run_id)
+            progress = look(*stores, settings, since)
+            live.update(_progress_table(state, progress, time.monotonic() - deadline + _TIMEOUT_SECONDS))
+            # An event takes a moment from MongoDB into the queue, where neither side counts it.
+            quiet = quiet + 1 if state in ("success", "failed") and progress.is_settled else 0
+            if quiet == 3:
+                return state, progress
+            if time.monotonic() > deadline:
+                raise LocalStackError("the data did not arrive within 30 minutes: see `llmtwin status` and the UI")
+            time.sleep(1)
+
+
+def _progress_table(state: str, progress: Progress, seconds: float) -> RenderableType:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_row("crawl", state, f"{seconds:.0f} s")
+    table.add_row("MongoDB", f"{sum(progress.documents.values())} documents")
+    table.add_row("RabbitMQ", f"{progress.waiting} events wait")
+    for batch in progress.batches[-5:]:
+        stage = "done" if batch.is_complete else "embedding" if batch.chunks else "cleaning"
+        table.add_row("batch", f"{batch.documents} documents → {batch.chunks} chunks", stage)
+    table.add_row("Qdrant", ", ".join(f"{count} {alias}" for alias, count in progress.points.items()) or "empty")
+    return table
+
+
+def _report(settings: Settings, summary: list[dict[str, Any]], progress: Progress, since: datetime) -> RenderableType:
+    from rich.console import Group
+    from rich.table import Table
+
+    from llmtwin.crawling import COUNTS
+    from llmtwin.local.demonstration import percentiles, seconds_to_searchable
+
+    crawled = Table(title="documents crawled per source", title_justify="left")
+    crawled.add_column("source")
+    for heading in (*COUNTS, "failed"):
+        crawled.add_column(heading, justify="right")
+    for row in summary:
+        crawled.add_row(row["domain"], *(str(row[name]) for name in COUNTS), str(len(row["failed"])))
+    batches = Table(title="micro-batches", title_justify="left")
+    for heading in ("batch", "events", "documents", "chunks", "embedded", "quarantined", "seconds"):
+        batches.add_column(heading, justify="left" if heading == "batch" else "right")
+    for batch in progress.batches:
+        counts = (batch.events, batch.documents, batch.chunks, batch.embedded, batch.quarantined)
+        batches.add_row(batch.id, *map(str, counts), f"{batch.seconds:.1f}")
+    points = Table(title="points in Qdrant", title_justify="left")
+    points.add_column("collection")
+    points.add_column("points", justify="right")
+    for alias, count in progress.points.items():
+        points.add_row(alias, str(count))
+    parts: list[RenderableType] = [crawled, batches, points]
+    parts += [f"[red]failed: {reason}[/]" for row in summary for reason in row["failed"]]
+    delays = seconds_to_searchable(settings, since)
+    if delays:
+        median, late = percentiles(delays)
+        parts.append(f"MongoDB write → searchable: median {median:.0f} s, 95 % within {late:.0f} s")
+    else:
+        parts.append("nothing changed since the last crawl, so there was nothing to do")
+    return Group(*parts)
+
+
+def _author_of(settings: Settings) -> str:
+    """Return who wrote this repository's newest commit."""
+    command = ["git", "-C", str(settings.home), "log", "-1", "--format=%an"]
+    name = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    return name or "llmtwin"
