@@ -8,10 +8,12 @@ from typing import Any
 import qdrant_edge as edge
 from qdrant_client.http import models
 
-from llmtwin.local.qdrant.errors import WrongInputError
+from llmtwin.local.qdrant.errors import RequestError, WrongInputError
 
 # The engine refuses a shard without any vector at birth, but lets the last one be dropped right after.
 PLACEHOLDER = "placeholder"
+
+MAX_VECTOR_SIZE = 65_536  # Qdrant's own limit
 
 # What the real server reports for settings nobody chose.
 _HNSW = {"m": 16, "ef_construct": 100, "full_scan_threshold": 10_000, "max_indexing_threads": 0, "on_disk": False}
@@ -40,6 +42,9 @@ class VectorSchema:
         sparse = dict(create.sparse_vectors or {})
         if both := dense.keys() & sparse.keys():
             raise WrongInputError(f"dense and sparse vectors share the name {min(both)!r}")
+        for name, params in dense.items():
+            if not 1 <= params.size <= MAX_VECTOR_SIZE:
+                raise RequestError(422, f"Validation error: vectors.{name}.size must be from 1 to {MAX_VECTOR_SIZE}")
         return cls(dense, sparse)
 
 

@@ -16,7 +16,7 @@ from llmtwin.local.qdrant.errors import NotFoundError, RequestError, WrongInputE
 from llmtwin.local.qdrant.filters import engine_filter
 from llmtwin.local.qdrant.ids import json_point_id, path_point_id, point_id
 from llmtwin.local.qdrant.points import Update, read_update
-from llmtwin.local.qdrant.queries import DEFAULT_LIMIT, QueryReader, engine_order, payload_selector
+from llmtwin.local.qdrant.queries import DEFAULT_LIMIT, QueryReader, engine_order, payload_selector, vector_selector
 from llmtwin.local.qdrant.results import record_json, scored_json
 from llmtwin.local.qdrant.storage import Storage
 
@@ -137,18 +137,18 @@ def get_point(storage: Storage, call: Call) -> Any:
 
 def get_points(storage: Storage, call: Call) -> Any:
     asked = call.read(models.PointRequest)
-    shard = call.collection(storage).shard
+    collection = call.collection(storage)
     with engine_errors():
-        records = shard.retrieve(
+        records = collection.shard.retrieve(
             [point_id(one) for one in asked.ids],
             payload_selector(asked.with_payload, default=True),
-            asked.with_vector or False,
+            vector_selector(asked.with_vector, collection.schema),
         )
     return [record_json(record) for record in records]
 
 
 def scroll(storage: Storage, call: Call) -> Any:
-    asked = call.read(models.ScrollRequest)
+    collection, asked = call.collection(storage), call.read(models.ScrollRequest)
     if asked.order_by is not None and asked.offset is not None:
         raise WrongInputError("Cannot use an `offset` when using `order_by`. Use `start_from` instead")
     if asked.limit is not None and asked.limit < 1:
@@ -159,10 +159,10 @@ def scroll(storage: Storage, call: Call) -> Any:
             limit=DEFAULT_LIMIT if asked.limit is None else asked.limit,
             filter=engine_filter(asked.filter),
             with_payload=payload_selector(asked.with_payload, default=True),
-            with_vector=asked.with_vector or False,
+            with_vector=vector_selector(asked.with_vector, collection.schema),
             order_by=None if asked.order_by is None else engine_order(asked.order_by),
         )
-        records, offset = call.collection(storage).shard.scroll(request)
+        records, offset = collection.shard.scroll(request)
     return {
         "points": [record_json(record) for record in records],
         "next_page_offset": None if offset is None else json_point_id(offset),

@@ -22,6 +22,8 @@ from llmtwin.local.qdrant.ids import PointId, point_id
 # The engine's reader stops at 128 levels, counting its own; the writer does not stop at all.
 MAX_PAYLOAD_DEPTH = 100
 
+MAX_FLOAT32 = 3.4028234663852886e38
+
 JsonObject = dict[str, Any]
 
 
@@ -100,10 +102,15 @@ def _vector(asked: Any, schema: VectorSchema) -> Any:
     named = asked if isinstance(asked, dict) else {"": asked}
     if asked == [] and "" not in schema.dense:  # what a client sends for "no vector" in a collection without any
         return {}
-    return {name: _one_vector(name, vector, schema) for name, vector in named.items()}
+    return {name: checked_vector(name, vector, schema) for name, vector in named.items()}
 
 
-def _one_vector(name: str, asked: Any, schema: VectorSchema) -> Any:
+def checked_vector(name: str, asked: Any, schema: VectorSchema) -> Any:
+    """Return the engine's form of one vector: a list, a list of lists (multivector) or an `edge.SparseVector`.
+
+    Raises:
+        WrongInputError: The collection has no such vector, or it does not look like this.
+    """
     if params := schema.dense.get(name):
         rows = asked if params.multivector_config else [asked]
         if not isinstance(rows, list) or not rows:
@@ -113,14 +120,14 @@ def _one_vector(name: str, asked: Any, schema: VectorSchema) -> Any:
                 raise WrongInputError(f"the vector {name!r} is dense and takes a list of numbers")
             if len(row) != params.size:
                 raise WrongInputError(f"Vector dimension error: expected dim: {params.size}, got {len(row)}")
+            _check_finite(row)
         return asked
     if name in schema.sparse:
-        return sparse_vector(name, asked)
+        return _sparse_vector(name, asked)
     raise WrongInputError(f"Not existing vector name error: {name}")
 
 
-def sparse_vector(name: str, asked: Any) -> edge.SparseVector:
-    """Return the engine's form of ``{"indices": [...], "values": [...]}``."""
+def _sparse_vector(name: str, asked: Any) -> edge.SparseVector:
     if not isinstance(asked, dict) or asked.keys() != {"indices", "values"}:
         raise WrongInputError(f"the vector {name!r} is sparse and takes indices and values")
     indices, values = asked["indices"], asked["values"]
@@ -128,7 +135,14 @@ def sparse_vector(name: str, asked: Any) -> edge.SparseVector:
         raise WrongInputError("Validation error: sparse vectors take as many values as indices")
     if len(set(indices)) != len(indices):
         raise WrongInputError("Validation error: the indices of a sparse vector must be unique")
+    _check_finite(values)
     return edge.SparseVector(indices, values)
+
+
+def _check_finite(values: list[float]) -> None:
+    """Refuse what becomes infinite as a 32-bit float: it would poison every score it takes part in."""
+    if values and (max(values) > MAX_FLOAT32 or min(values) < -MAX_FLOAT32):
+        raise WrongInputError("a vector holds a number that is too large for 32 bits")
 
 
 def _payload(asked: Any) -> JsonObject:

@@ -13,7 +13,7 @@ from llmtwin.local.qdrant.config import VectorSchema
 from llmtwin.local.qdrant.errors import WrongInputError
 from llmtwin.local.qdrant.filters import engine_filter, excluding
 from llmtwin.local.qdrant.ids import PointId, point_id
-from llmtwin.local.qdrant.points import sparse_vector
+from llmtwin.local.qdrant.points import checked_vector
 
 DEFAULT_LIMIT = 10
 RRF_K = 2  # Qdrant's default
@@ -48,7 +48,7 @@ class QueryReader:
             score_threshold=asked.score_threshold,
             params=_params(asked.params),
             with_payload=payload_selector(asked.with_payload, default=False),
-            with_vector=asked.with_vector or False,
+            with_vector=vector_selector(asked.with_vector, self.schema),
         )
 
     def _prefetches(self, asked: models.QueryRequest | models.Prefetch) -> list[edge.Prefetch]:
@@ -101,16 +101,14 @@ class QueryReader:
         raise WrongInputError(f"the local server has no {type(asked.query).__name__}")
 
     def _vector(self, asked: Any, using: str) -> tuple[Any, list[PointId]]:
-        if using not in self.schema.dense and using not in self.schema.sparse:
-            raise WrongInputError(f"Not existing vector name error: {using}")
         match asked:
             case list():
-                return asked, []
+                return checked_vector(using, asked, self.schema), []
             case models.SparseVector():
-                return sparse_vector(using, asked.model_dump()), []
+                return checked_vector(using, asked.model_dump(), self.schema), []
             case int() | str():
                 example = point_id(asked)
-                return self.stored_vector(example, using), [example]
+                return self.stored_vector(example, vector_selector([using], self.schema)[0]), [example]
         raise WrongInputError("the local server has no inference: send a vector")
 
 
@@ -136,6 +134,18 @@ def payload_selector(asked: Any, *, default: bool) -> Any:
         case models.PayloadSelectorExclude():
             return edge.PayloadSelector.Exclude(asked.exclude)
     return asked
+
+
+def vector_selector(asked: bool | list[str] | None, schema: VectorSchema) -> Any:
+    """Return the engine's form of ``with_vector``.
+
+    Raises:
+        WrongInputError: The collection has no vector of a name; the engine notices only where it finds a point.
+    """
+    for name in asked if isinstance(asked, list) else []:
+        if name not in schema.dense and name not in schema.sparse:
+            raise WrongInputError(f"Not existing vector name error: {name}")
+    return asked or False
 
 
 def _params(asked: models.SearchParams | None) -> edge.SearchParams | None:
