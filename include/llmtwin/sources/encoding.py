@@ -16,6 +16,16 @@ _SUPERSETS = {
     "iso8859-9": "cp1254",
     "tis-620": "cp874",
 }
+# Python knows them as encodings, but no page is written in them.
+_NO_ENCODINGS_OF_TEXTS = {
+    "idna",
+    "punycode",
+    "unicode-escape",
+    "unicode_escape",
+    "raw-unicode-escape",
+    "utf-7",
+    "undefined",
+}
 # These decode nearly any bytes, so that a wrong declaration (a server's default) goes unnoticed: UTF-8 is tried before.
 _ACCEPTS_ANYTHING = re.compile("cp125|iso8859|latin|koi8|mac")
 _BYTE_ORDER_MARKS = {
@@ -53,21 +63,26 @@ def decode(content: bytes, declared: str | None = None) -> str | None:
 
 
 def _candidates(content: bytes, declared: str | None) -> list[str]:
-    meta = _META_CHARSET.search(content, 0, _META_WINDOW)
-    names = [declared, meta[1].decode("ascii") if meta else None]
-    known = [encoding for name in names if name and (encoding := _codec(name))]
+    known = [encoding for name in (declared, _declared_inside(content)) if name and (encoding := _codec(name))]
     trusted = [encoding for encoding in known if not _ACCEPTS_ANYTHING.match(encoding)]
     return list(dict.fromkeys([*trusted, "utf-8", *known]))
 
 
+def _declared_inside(content: bytes) -> str | None:
+    """Return what the page's head says; a head that can be read as ASCII is not in UTF-16, whatever it says."""
+    meta = _META_CHARSET.search(content, 0, _META_WINDOW)
+    name = meta[1].decode("ascii").lower() if meta else None
+    return None if name and name.startswith(("utf-16", "utf-32")) else name
+
+
 def _codec(name: str) -> str | None:
-    """Return the codec that text under this label is in, or None for a label nobody knows."""
+    """Return the codec for text under this label, or None for a label that no text is under."""
     try:
         codec = codecs.lookup(name.strip("\"' "))
+        "".encode(codec.name)
     except (LookupError, ValueError):
         return None
-    # A page may not choose codecs such as zip or rot13, that are no character encodings.
-    return _SUPERSETS.get(codec.name, codec.name) if getattr(codec, "_is_text_encoding", True) else None
+    return None if codec.name in _NO_ENCODINGS_OF_TEXTS else _SUPERSETS.get(codec.name, codec.name)
 
 
 def _decode_strictly(content: bytes, encoding: str) -> str | None:

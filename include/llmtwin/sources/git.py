@@ -120,15 +120,16 @@ def _stream(
     files = 0
     with clone_folder, repository.blobs() as blobs:
         for entry in entries:
-            if reason := _skip_unread(entry, max_bytes):
+            if reason := _skip_unread(entry, max_bytes, repository.filtered):
                 crawl.skipped[reason] += 1
                 continue
+            link = f"{origin.files}/{quote(entry.path)}"
             try:
-                content = blobs.read(entry.blob_id)
+                content = blobs.read(link, entry)
                 if reason := skip_by_content(readable(entry.path), content):
                     crawl.skipped[reason] += 1
                     continue
-                document = _document(origin, parent, entry, content.decode())
+                document = _document(origin, parent, link, entry, content.decode())
             except SourceError as error:
                 crawl.failures.append(error)
                 continue
@@ -138,14 +139,14 @@ def _stream(
     crawl.complete = not crawl.failures
 
 
-def _skip_unread(entry: Entry, max_bytes: int) -> str | None:
+def _skip_unread(entry: Entry, max_bytes: int, filtered: bool) -> str | None:
     if reason := _SKIP_BY_MODE.get(entry.mode) or skip_by_path(readable(entry.path)):
         return reason
-    return "oversized" if entry.size is None or entry.size > max_bytes else None
+    oversized = filtered if entry.size is None else entry.size > max_bytes
+    return "oversized" if oversized else None
 
 
-def _document(origin: _Origin, parent: Repository, entry: Entry, content: str) -> RawRepositoryFile:
-    link = f"{origin.files}/{quote(entry.path)}"
+def _document(origin: _Origin, parent: Repository, link: str, entry: Entry, content: str) -> RawRepositoryFile:
     path = readable(entry.path)
     try:
         return RawRepositoryFile(

@@ -12,6 +12,8 @@ from typing import Any
 _LANGUAGE_CLASS = re.compile(r"(?:language|lang|highlight-source|highlight|brush:?)[-_ ]([\w+#-]+)")
 _NO_LANGUAGES = {"default", "none", "notranslate", "source", "text", "plaintext", "plain", "code"}
 _COLUMNS_OF_A_LINE_TABLE = ("gutter", "lineno", "line-numbers", "code")
+_NAME_OF_CODE = re.compile(r"llmtwin[0-9a-f]{12}block\d+end")
+_PLACE_OF_CODE = re.compile(rf"(?:[ \t]*\n*[ \t]*{_NAME_OF_CODE.pattern}[ \t]*\n*)+")
 _BACKTICKS = re.compile("`+")
 
 
@@ -114,9 +116,11 @@ def _fenced(code: str, language: str) -> str:
 
 def _put_code_back(markdown: str, blocks: dict[str, str]) -> str:
     """Put every block that the extraction kept on lines of its own."""
-    for name, block in blocks.items():
-        markdown = re.sub(rf"[ \t]*\n*[ \t]*{name}[ \t]*\n*", lambda _, text=block: f"\n\n{text}\n\n", markdown)  # type: ignore[misc]
-    return markdown
+
+    def with_code(place: re.Match[str]) -> str:
+        return "\n\n".join(["", *(blocks.get(name, name) for name in _NAME_OF_CODE.findall(place[0])), ""])
+
+    return _PLACE_OF_CODE.sub(with_code, markdown)
 
 
 def _day(text: str | None) -> datetime | None:

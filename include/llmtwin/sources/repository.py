@@ -60,7 +60,7 @@ class Entry:
     """As git writes it: `100644` file, `100755` executable, `120000` symlink, `160000` submodule."""
     blob_id: str
     size: int | None
-    """Bytes; None when the blob was not fetched, because it is larger than the clone asked for."""
+    """Bytes; None when the repository does not have the blob, or cannot read it; and for a submodule."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,8 @@ class GitRepository:
     git_dir: Path
     timeout: float
     """Seconds that listing may take."""
+    filtered: bool = False
+    """Whether blobs were left at the server because they are larger than settings allow."""
 
     def head(self) -> str:
         """Return the commit that HEAD names.
@@ -99,20 +101,32 @@ class GitRepository:
         found = []
         for line in listing.split(b"\0")[:-1]:
             meta, _, path = line.partition(b"\t")
-            mode, _, blob_id = meta.decode("ascii").split()
-            found.append((path, mode, blob_id))
-        wanted = "".join(f"{blob_id}\n" for _, _, blob_id in found).encode()
-        sizes = self._checked(self._git("cat-file", "--batch-check=%(objectsize)", stdin=wanted)).splitlines()
-        return [
-            Entry(path, mode, blob_id, int(size) if size.isdigit() else None)
-            for (path, mode, blob_id), size in zip(found, sizes, strict=True)
-        ]
+            mode, kind, blob_id = meta.decode("ascii").split()
+            found.append((path, mode, kind, blob_id))
+        sizes = self._sizes({blob_id for _, _, kind, blob_id in found if kind == "blob"} - self._missing(commit))
+        return [Entry(path, mode, blob_id, sizes.get(blob_id)) for path, mode, _, blob_id in found]
+
+    def _missing(self, commit: str) -> set[str]:
+        """Return the objects of a commit that the repository lacks.
+
+        Asking ``cat-file`` for one of these would make git fetch it from where the repository says.
+        """
+        arguments = ("--objects", "--no-object-names", "--no-walk", "--missing=print", commit)
+        listing = self._checked(self._git("rev-list", *arguments)).decode("ascii")
+        return {line[1:] for line in listing.splitlines() if line.startswith("?")}
+
+    def _sizes(self, blob_ids: set[str]) -> dict[str, int]:
+        asked = sorted(blob_ids)
+        stdin = "".join(f"{blob_id}\n" for blob_id in asked).encode()
+        answers = self._checked(self._git("cat-file", "--batch-check=%(objectsize)", stdin=stdin)).splitlines()
+        return {blob_id: int(size) for blob_id, size in zip(asked, answers, strict=True) if size.isdigit()}
 
     @contextmanager
     def blobs(self) -> Iterator[BlobReader]:
         """Open a reader of blobs, one git process for all of them."""
-        with _process([*self._command, "cat-file", "--batch"], _environment("none")) as process:
-            yield BlobReader(self.link, process)
+        command = [*self._command, "cat-file", "--batch"]
+        with _process(command, _environment("none"), stderr=subprocess.DEVNULL) as process:
+            yield BlobReader(process)
 
     @property
     def _command(self) -> list[str]:
@@ -131,28 +145,30 @@ class GitRepository:
 class BlobReader:
     """Reads blobs one after the other from ``git cat-file --batch``."""
 
-    link: str
     process: subprocess.Popen[bytes]
 
-    def read(self, blob_id: str) -> bytes:
-        """Return the content of a blob.
+    def read(self, link: str, entry: Entry) -> bytes:
+        """Return the content of a file.
+
+        Args:
+            link: The file's own link, for errors.
+            entry: The file.
 
         Raises:
-            UnreadableError: git does not have it, or stopped.
+            UnreadableError: The repository does not have it, or git stopped.
         """
+        if entry.size is None:
+            raise UnreadableError(link, f"its blob {entry.blob_id} is missing: the repository is damaged, or partial")
         assert self.process.stdin is not None and self.process.stdout is not None
         try:
-            self.process.stdin.write(f"{blob_id}\n".encode())
+            self.process.stdin.write(f"{entry.blob_id}\n".encode())
             self.process.stdin.flush()
         except BrokenPipeError as error:
-            raise UnreadableError(self.link, f"git stopped before it gave blob {blob_id}") from error
-        header = self.process.stdout.readline().split()
-        if len(header) != 3:
-            raise UnreadableError(self.link, f"git cannot give blob {blob_id}: the repository is damaged")
-        size = int(header[2])
-        content = self.process.stdout.read(size + 1)
-        if len(content) != size + 1:
-            raise UnreadableError(self.link, f"git stopped in the middle of blob {blob_id}")
+            raise UnreadableError(link, f"git stopped before it gave blob {entry.blob_id}") from error
+        header = self.process.stdout.readline()
+        content = self.process.stdout.read(entry.size + 1)
+        if header.split() != [entry.blob_id.encode(), b"blob", str(entry.size).encode()] or len(content) <= entry.size:
+            raise UnreadableError(link, f"git cannot give blob {entry.blob_id}: the repository is damaged")
         return content[:-1]
 
 
@@ -204,7 +220,7 @@ def clone(link: str, url: SplitResult, target: Path, settings: Settings) -> GitR
     done = _run(link, command, environment, settings.crawl_git_timeout_seconds)
     if done.returncode != 0:
         raise _clone_error(link, done.stderr.decode("utf-8", "replace"))
-    return GitRepository(link, target, settings.crawl_git_timeout_seconds)
+    return GitRepository(link, target, settings.crawl_git_timeout_seconds, filtered=True)
 
 
 def _over_http(link: str, url: SplitResult, settings: Settings) -> tuple[SplitResult, list[str], dict[str, str]]:
@@ -264,7 +280,6 @@ def _environment(protocol: str) -> dict[str, str]:
         "GIT_ATTR_NOSYSTEM": "1",
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_OPTIONAL_LOCKS": "0",
-        "GIT_NO_LAZY_FETCH": "1",
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_LFS_SKIP_SMUDGE": "1",
     }
@@ -282,14 +297,16 @@ def _run(
 
 
 @contextmanager
-def _process(command: Sequence[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def _process(
+    command: Sequence[str], environment: dict[str, str], stderr: int = subprocess.PIPE
+) -> Iterator[subprocess.Popen[bytes]]:
     """Start git in a process group of its own, and leave none of it behind."""
     process = subprocess.Popen(
         command,
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         start_new_session=True,
     )
     try:

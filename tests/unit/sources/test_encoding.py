@@ -19,6 +19,9 @@ FRENCH = "Où est le café ? « Là-bas », répondit-il, “très” loin… " 
         (FRENCH, "utf-16", None),
         (FRENCH, "utf-8", "no-such-encoding"),
         (FRENCH, "utf-8", "rot13"),
+        (FRENCH, "utf-8", "unicode_escape"),
+        (FRENCH, "cp1252", None),
+        (JAPANESE, "euc_jp", None),
         (JAPANESE, "shift_jis", "Shift_JIS"),
         (JAPANESE, "euc_jp", '"EUC-JP"'),
         (JAPANESE, "iso2022_jp", "iso-2022-jp"),
@@ -35,6 +38,12 @@ def test_the_text_comes_back_as_it_was_written(text: str, encoding: str, declare
 def test_a_page_may_declare_its_own_encoding(meta: str) -> None:
     page = f"<html><head>{meta}</head><body>{JAPANESE}</body></html>"
     assert decode(page.encode("shift_jis")) == page
+
+
+def test_a_page_that_can_be_read_is_not_in_utf_16_whatever_it_says() -> None:
+    page = '<meta charset="utf-16"><p>plain text, of even length</p>'
+    assert len(page) % 2 == 0
+    assert decode(page.encode()) == page
 
 
 def test_one_damaged_character_does_not_cost_the_text() -> None:

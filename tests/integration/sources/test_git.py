@@ -1,0 +1,468 @@
+"""Real repositories, made by git: on this machine, over http, and over ssh's protocol."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmtwin.documents import RawRepositoryFile, User, canonical_link
+from llmtwin.errors import HttpStatusError, LoginWallError, SourceError, UnreachableError, UnreadableError
+from llmtwin.settings import Settings
+from llmtwin.sources import Crawl, crawl
+from llmtwin.sources import repository as git_reader
+
+IDENTITY = {f"GIT_{who}_{what}": "ada@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+ENVIRONMENT = {**os.environ, **IDENTITY, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
+
+
+def git(folder: Path, *arguments: str, stdin: bytes = b"") -> str:
+    command = [
+        "git",
+        "-c",
+        "init.defaultBranch=main",
+        "-c",
+        "protocol.file.allow=always",
+        "-C",
+        str(folder),
+        *arguments,
+    ]
+    return (
+        subprocess.run(command, env=ENVIRONMENT, input=stdin, check=True, capture_output=True).stdout.decode().strip()
+    )
+
+
+def commit(folder: Path, files: dict[str | bytes, str | bytes] | None = None) -> None:
+    for name, content in (files or {}).items():
+        path = folder / os.fsdecode(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    git(folder, "add", "--all", "--force")
+    git(folder, "commit", "--quiet", "--no-verify", "--message", "work")
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository of one commit with two files."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    git(folder, "init", "--quiet")
+    commit(folder, {"main.py": "def f():\n\treturn  1\n", "docs/README.md": "# Hällo\n"})
+    return folder
+
+
+def finished(link: str | Path, author: User, settings: Settings) -> tuple[Crawl, dict[str, RawRepositoryFile]]:
+    started = crawl(str(link), author, settings)
+    documents = {}
+    for document in started.documents:
+        assert isinstance(document, RawRepositoryFile)
+        documents[document.path] = document
+    return started, documents
+
+
+def test_the_files_of_a_repository(repository: Path, author: User, open_settings: Settings) -> None:
+    started, documents = finished(repository, author, open_settings)
+    assert {path: document.language for path, document in documents.items()} == {
+        "main.py": "python",
+        "docs/README.md": "markdown",
+    }
+    main = documents["main.py"]
+    assert main.content == "def f():\n\treturn  1\n"
+    assert main.link == f"{repository.as_uri()}/main.py"
+    assert main.blob_id == git(repository, "rev-parse", "HEAD:main.py")
+    assert (main.title, main.platform, main.published_at) == ("main.py", "file", None)
+    assert started.complete
+    parent = started.repository
+    assert parent is not None
+    assert main.repository_id == parent.id
+    assert (parent.name, parent.files, parent.commit) == ("project", 2, git(repository, "rev-parse", "HEAD"))
+    assert parent.link == started.source_link == main.source_link == repository.as_uri()
+
+
+def test_only_what_is_committed_is_read(repository: Path, author: User, open_settings: Settings) -> None:
+    (repository / "main.py").write_text("not yet committed")
+    (repository / "secret.env").write_text("never to be committed")
+    _, documents = finished(repository, author, open_settings)
+    assert set(documents) == {"main.py", "docs/README.md"}
+    assert "not yet" not in documents["main.py"].content
+
+
+def test_a_bare_repository_and_a_linked_work_tree(
+    repository: Path, tmp_path: Path, author: User, open_settings: Settings
+) -> None:
+    git(tmp_path, "clone", "--quiet", "--bare", str(repository), "bare.git")
+    git(repository, "worktree", "add", "--quiet", str(tmp_path / "tree"))
+    for folder in (tmp_path / "bare.git", tmp_path / "tree"):
+        assert set(finished(folder, author, open_settings)[1]) == {"main.py", "docs/README.md"}
+
+
+def test_what_is_left_out_is_counted_by_reason(
+    repository: Path, tmp_path: Path, author: User, open_settings: Settings
+) -> None:
+    (repository / "link.py").symlink_to("/etc/passwd")
+    module = tmp_path / "module"
+    module.mkdir()
+    git(module, "init", "--quiet")
+    commit(module, {"inside.py": "x = 1\n"})
+    git(repository, "submodule", "--quiet", "add", str(module), "module")
+    commit(
+        repository,
+        {
+            "logo.png": b"\x89PNG\r\n\x1a\n\0\0\0\r",
+            "latin.txt": "café".encode("latin-1"),
+            "model.bin": "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 9\n",
+            "node_modules/x/index.js": "x\n",
+            "vendor/y.go": "package y\n",
+            "poetry.lock": "x\n",
+            "api.pb.go": "// Code generated by protoc-gen-go. DO NOT EDIT.\n",
+            "large.txt": "x" * 5000,
+            "pkg/__init__.py": "",
+        },
+    )
+    started, documents = finished(repository, author, open_settings.model_copy(update={"crawl_max_file_bytes": 4000}))
+    assert set(documents) == {"main.py", "docs/README.md", ".gitmodules"}
+    assert started.skipped == {
+        "symlink": 1, "submodule": 1, "binary": 1, "not UTF-8": 1, "LFS pointer": 1, "vendored": 2, "generated": 2,
+        "oversized": 1, "empty": 1,
+    }  # fmt: skip
+    assert started.repository is not None
+    assert started.repository.skipped == started.skipped
+    assert started.complete
+
+
+def test_every_file_name_has_a_document_of_its_own(repository: Path, author: User, open_settings: Settings) -> None:
+    names = [
+        b"two\nlines.py", b"tab\t.py", b"a b.py", b"a%20b.py", b"a#b.py", b"a?b=c.py", b"a", b"a ", b" a", b"-rf",
+        b'"quoted".py',
+        b"back\\slash.py", "é.py".encode(), "e\u0301.py".encode(), b"caf\xe9.py", b"caf\xe8.py", b"caf\\xe9.py",
+        b"CaSe.py", b"case.py",
+        b"...", b"a;b", b"a:b", b"*", b"folder.py/inner.py",
+    ]  # fmt: skip
+    commit(repository, dict.fromkeys(names, "x = 1\n"))
+    started = crawl(str(repository), author, open_settings)
+    documents = list(started.documents)
+    assert not started.failures
+    assert len(documents) == len(names) + 2
+    assert (
+        len({document.id for document in documents}) == len({document.link for document in documents}) == len(documents)
+    )
+    assert all(document.link == canonical_link(document.link) for document in documents)
+    assert f"{repository.as_uri()}/two%0Alines.py" in {document.link for document in documents}
+
+
+def test_a_name_of_nothing_but_spaces_fails_alone(repository: Path, author: User, open_settings: Settings) -> None:
+    commit(repository, {" ": "x = 1\n"})
+    started, documents = finished(repository, author, open_settings)
+    assert set(documents) == {"main.py", "docs/README.md"}
+    (failure,) = started.failures
+    assert failure.link.endswith("/%20")
+    assert not started.complete
+
+
+def test_nothing_that_a_repository_configures_is_run(
+    repository: Path, tmp_path: Path, author: User, open_settings: Settings
+) -> None:
+    marker = tmp_path / "marker"
+    touch = f"touch {marker}; "
+    for key in (
+        "core.fsmonitor", "core.sshCommand", "core.pager", "core.editor", "core.askPass", "core.gitProxy",
+        "filter.evil.smudge",
+        "filter.evil.clean", "filter.evil.process", "diff.evil.textconv", "diff.external", "credential.helper",
+        "uploadpack.packObjectsHook", "remote.origin.uploadpack", "core.alternateRefsCommand",
+        "alias.ls-tree", "alias.cat-file",
+        "gpg.program", "pager.ls-tree", "pager.cat-file",
+    ):  # fmt: skip
+        git(repository, "config", key, f"!{touch}" if key.startswith(("alias", "credential")) else touch)
+    commit_hooks = repository / ".git" / "hooks"
+    commit_hooks.mkdir(exist_ok=True)
+    for hook in ("post-checkout", "post-index-change", "reference-transaction", "post-merge", "fsmonitor-watchman"):
+        (commit_hooks / hook).write_text(f"#!/bin/sh\n{touch}\n")
+        (commit_hooks / hook).chmod(0o755)
+    (repository / ".git" / "info").mkdir(exist_ok=True)
+    (repository / ".git" / "info" / "attributes").write_text("* filter=evil diff=evil\n")
+    subprocess.run(["git", "-C", repository, "status"], env=ENVIRONMENT, capture_output=True, check=False)
+    assert marker.exists(), "the trap must be one into which a plain git command falls"
+
+    # And one object is missing, which a promisor remote would be asked for, by a command of its choosing.
+    git(repository, "config", "extensions.partialClone", "origin")
+    git(repository, "config", "remote.origin.promisor", "true")
+    git(repository, "config", "remote.origin.url", f"ext::sh -c {touch.replace(' ', '% ')}")
+    git(repository, "config", "protocol.ext.allow", "always")
+    blob = git(repository, "rev-parse", "HEAD:main.py")
+    marker.unlink(missing_ok=True)
+    (repository / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
+
+    started, documents = finished(repository, author, open_settings)
+    assert not marker.exists()
+    assert set(documents) == {"docs/README.md"}
+    assert [failure.link for failure in started.failures] == [f"{repository.as_uri()}/main.py"]
+
+
+def test_an_empty_repository(tmp_path: Path, author: User, open_settings: Settings) -> None:
+    git(tmp_path, "init", "--quiet")
+    with pytest.raises(UnreadableError, match="empty: it has no commit"):
+        crawl(str(tmp_path), author, open_settings)
+
+
+def test_a_folder_that_only_looks_like_a_repository(tmp_path: Path, author: User, open_settings: Settings) -> None:
+    (tmp_path / ".git").mkdir()
+    with pytest.raises(UnreadableError, match="no git repository"):
+        crawl(str(tmp_path), author, open_settings)
+
+
+def test_a_damaged_repository_fails_for_the_damaged_file_only(
+    repository: Path, author: User, open_settings: Settings
+) -> None:
+    blob = git(repository, "rev-parse", "HEAD:main.py")
+    damaged = repository / ".git" / "objects" / blob[:2] / blob[2:]
+    damaged.chmod(0o644)
+    damaged.write_bytes(b"no zlib")
+    started, documents = finished(repository, author, open_settings)
+    assert set(documents) == {"docs/README.md"}
+    assert [failure.link for failure in started.failures] == [f"{repository.as_uri()}/main.py"]
+    assert not started.complete
+
+
+def test_a_partial_clone_asks_nobody_for_the_rest(
+    repository: Path, tmp_path: Path, author: User, open_settings: Settings
+) -> None:
+    git(repository, "config", "uploadpack.allowFilter", "true")
+    git(tmp_path, "clone", "--quiet", "--bare", "--filter=blob:none", repository.as_uri(), "partial.git")
+    started, documents = finished(tmp_path / "partial.git", author, open_settings)
+    assert not documents
+    assert len(started.failures) == 2
+    assert not started.complete
+
+
+def test_a_rename_and_rewritten_history(repository: Path, author: User, open_settings: Settings) -> None:
+    _, before = finished(repository, author, open_settings)
+    git(repository, "mv", "main.py", "renamed.py")
+    commit(repository)
+    git(repository, "commit", "--quiet", "--amend", "--message", "another history")
+    _, after = finished(repository, author, open_settings)
+    assert set(after) == {"renamed.py", "docs/README.md"}
+    assert after["docs/README.md"].id == before["docs/README.md"].id
+    assert after["renamed.py"].id != before["main.py"].id
+    assert after["renamed.py"].blob_id == before["main.py"].blob_id
+
+
+@pytest.fixture
+def remote(web: Any, repository: Path, tmp_path: Path) -> str:
+    """The same repository behind git's own http server; its URL."""
+    bare = tmp_path / "served" / "ada" / "project.git"
+    git(tmp_path, "clone", "--quiet", "--bare", str(repository), str(bare))
+    git(bare, "config", "uploadpack.allowFilter", "true")
+    backend = Path(git(tmp_path, "--exec-path")) / "git-http-backend"
+
+    def serve(request: BaseHTTPRequestHandler) -> None:
+        path, _, query = request.path.partition("?")
+        body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
+        cgi = {
+            "GIT_PROJECT_ROOT": str(tmp_path / "served"),
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "PATH_INFO": path,
+            "QUERY_STRING": query,
+            "REQUEST_METHOD": request.command,
+            "CONTENT_TYPE": request.headers.get("Content-Type", ""),
+            "HTTP_CONTENT_ENCODING": request.headers.get("Content-Encoding", ""),
+            "GIT_PROTOCOL": request.headers.get("Git-Protocol", ""),
+        }
+        done = subprocess.run([backend], env={**ENVIRONMENT, **cgi}, input=body, capture_output=True, check=True)
+        head, _, content = done.stdout.partition(b"\r\n\r\n")
+        headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
+        request.send_response(int(headers.pop("Status", "200").split()[0]))
+        for name, value in headers.items():
+            request.send_header(name, value)
+        request.end_headers()
+        request.wfile.write(content)
+
+    web.fallback = serve
+    return f"{web.url}/ada/project.git"
+
+
+def clones_left() -> list[Path]:
+    return list(Path(tempfile.gettempdir()).glob("llmtwin-git-*"))
+
+
+@pytest.fixture
+def own_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+
+
+@pytest.mark.usefixtures("own_temporary_folder")
+def test_a_remote_repository(remote: str, repository: Path, web: Any, author: User, open_settings: Settings) -> None:
+    started, documents = finished(remote, author, open_settings)
+    page = remote.removesuffix(".git").replace("http:", "https:")
+    assert {path: document.link for path, document in documents.items()} == {
+        "main.py": f"{page}/blob/main/main.py",
+        "docs/README.md": f"{page}/blob/main/docs/README.md",
+    }
+    assert documents["main.py"].platform == "127.0.0.1"
+    assert started.complete
+    assert started.source_link == canonical_link(remote)
+    assert started.repository is not None
+    assert (started.repository.link, started.repository.name) == (page, "ada/project")
+    assert started.repository.commit == git(repository, "rev-parse", "HEAD")
+    assert clones_left() == []
+
+
+@pytest.mark.usefixtures("own_temporary_folder")
+def test_a_force_push_is_followed(
+    remote: str, repository: Path, tmp_path: Path, author: User, open_settings: Settings
+) -> None:
+    _, before = finished(remote, author, open_settings)
+    git(repository, "checkout", "--quiet", "--orphan", "other")
+    commit(repository, {"main.py": "changed = 1\n"})
+    git(repository, "push", "--quiet", "--force", str(tmp_path / "served" / "ada" / "project.git"), "other:main")
+    _, after = finished(remote, author, open_settings)
+    assert {path: document.id for path, document in after.items()} == {path: doc.id for path, doc in before.items()}
+    assert after["main.py"].content == "changed = 1\n"
+
+
+def test_large_files_are_not_even_fetched(
+    remote: str,
+    repository: Path,
+    tmp_path: Path,
+    author: User,
+    open_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    commit(repository, {"large.txt": os.urandom(300_000).hex(), "exact.txt": "x" * 1000, "over.txt": "x" * 1001})
+    git(repository, "push", "--quiet", str(tmp_path / "served" / "ada" / "project.git"), "main")
+    sizes: list[int | None] = []
+    list_entries = git_reader.GitRepository.entries
+
+    def entries(self: git_reader.GitRepository, head: str) -> list[git_reader.Entry]:
+        found = list_entries(self, head)
+        sizes.extend(entry.size for entry in found if entry.path == b"large.txt")
+        return found
+
+    monkeypatch.setattr(git_reader.GitRepository, "entries", entries)
+    started, documents = finished(remote, author, open_settings.model_copy(update={"crawl_max_file_bytes": 1000}))
+    assert sizes == [None]
+    assert set(documents) == {"main.py", "docs/README.md", "exact.txt"}
+    assert started.skipped == {"oversized": 2}
+
+
+def test_a_repository_that_moved_is_followed(remote: str, web: Any, author: User, open_settings: Settings) -> None:
+    asked = "/old/name.git/info/refs"
+    web.serve(asked, "", 301, Location=f"{remote}/info/refs?service=git-upload-pack")
+    _, documents = finished(f"{web.url}/old/name.git", author, open_settings)
+    assert documents["main.py"].link.startswith(f"https://127.0.0.1:{web.port}/old/name/blob/main/")
+
+
+@pytest.mark.usefixtures("own_temporary_folder")
+def test_an_empty_remote_repository(remote: str, tmp_path: Path, author: User, open_settings: Settings) -> None:
+    git(tmp_path, "init", "--quiet", "--bare", str(tmp_path / "served" / "ada" / "empty.git"))
+    with pytest.raises(UnreadableError, match=r"ada/empty\.git.*no commit"):
+        crawl(remote.replace("project", "empty"), author, open_settings)
+    assert clones_left() == []
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(401, LoginWallError), (403, LoginWallError), (404, HttpStatusError), (503, HttpStatusError)]
+)
+def test_a_private_or_absent_repository(
+    web: Any, author: User, open_settings: Settings, status: int, error: type[SourceError]
+) -> None:
+    web.serve("/private.git/info/refs", "no", status, WWW_Authenticate="Basic")
+    with pytest.raises(error, match=rf"/private\.git.*{status}"):
+        crawl(f"{web.url}/private.git", author, open_settings)
+
+
+def test_a_web_page_is_no_repository(web: Any, author: User, open_settings: Settings) -> None:
+    web.serve("/page.git/info/refs", "<html>hello</html>")
+    with pytest.raises(UnreadableError, match="no git repository there"):
+        crawl(f"{web.url}/page.git", author, open_settings)
+
+
+def test_a_server_that_redirects_git_elsewhere_later_is_not_followed(
+    remote: str, web: Any, author: User, open_settings: Settings
+) -> None:
+    """The first question was judged; git's own questions may not be led away."""
+    honest = web.fallback
+    assert honest is not None
+
+    def serve(request: BaseHTTPRequestHandler) -> None:
+        if request.headers.get("User-Agent", "").startswith("git/"):
+            request.send_response(302)
+            request.send_header("Location", f"http://127.0.0.2:{web.port}{request.path}")
+            request.end_headers()
+        else:
+            honest(request)
+
+    web.fallback = serve
+    with pytest.raises(SourceError, match=r"project\.git"):
+        crawl(remote, author, open_settings)
+    assert all(host == f"127.0.0.1:{web.port}" for _, host in web.requests)
+
+
+def test_a_server_that_stops_answering(remote: str, web: Any, author: User, open_settings: Settings) -> None:
+    honest = web.fallback
+    assert honest is not None
+
+    def serve(request: BaseHTTPRequestHandler) -> None:
+        if request.command == "POST":
+            request.rfile.read()  # until git hangs up
+        else:
+            honest(request)
+
+    web.fallback = serve
+    with pytest.raises(UnreachableError, match="did not finish within 1 s"):
+        crawl(remote, author, open_settings.model_copy(update={"crawl_git_timeout_seconds": 1.0}))
+
+
+@pytest.fixture
+def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An `ssh` that notes its arguments and runs the remote command here; returns the notes."""
+    notes = tmp_path / "ssh-arguments"
+    program = tmp_path / "bin" / "ssh"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {notes}\nfor last; do :; done\nexec sh -c "$last"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    return notes
+
+
+def test_over_ssh(ssh: Path, repository: Path, author: User, open_settings: Settings) -> None:
+    started, documents = finished(f"ssh://git@127.0.0.1:2222{repository}", author, open_settings)
+    assert set(documents) == {"main.py", "docs/README.md"}
+    arguments = ssh.read_text().splitlines()
+    assert {"-oBatchMode=yes", "-oHostName=127.0.0.1", "-oHostKeyAlias=[127.0.0.1]:2222", "git@127.0.0.1"} <= set(
+        arguments
+    )
+    assert started.source_link == f"ssh://git@127.0.0.1:2222{repository}"
+    assert documents["main.py"].link == f"https://127.0.0.1{repository}/blob/main/main.py"
+
+
+def test_over_ssh_in_its_short_form(ssh: Path, repository: Path, author: User, open_settings: Settings) -> None:
+    started, documents = finished(f"git@127.0.0.1:{repository}", author, open_settings)
+    assert set(documents) == {"main.py", "docs/README.md"}
+    assert started.source_link == f"ssh://git@127.0.0.1{repository}"
+
+
+@pytest.mark.parametrize(
+    ("says", "error"),
+    [
+        ("git@example.org: Permission denied (publickey).", LoginWallError),
+        ("ERROR: Repository not found.", LoginWallError),
+        ("Host key verification failed.", UnreachableError),
+        ("ssh: connect to host x port 22: Connection refused", UnreachableError),
+        ("fatal: '/x' does not appear to be a git repository", UnreadableError),
+        ("something new", SourceError),
+    ],
+)
+def test_what_ssh_says_becomes_an_error(
+    ssh: Path, author: User, open_settings: Settings, says: str, error: type[SourceError]
+) -> None:
+    program = ssh.parent / "bin" / "ssh"
+    program.write_text(f'#!/bin/sh\necho "{says}" >&2\nexit 128\n')
+    with pytest.raises(SourceError, match=r"127\.0\.0\.1") as caught:
+        crawl("git@127.0.0.1:a/b", author, open_settings)
+    assert type(caught.value) is error
