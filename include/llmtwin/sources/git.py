@@ -80,43 +80,24 @@ class GitSource(Source):
                 folder = clone_folder.enter_context(TemporaryDirectory(prefix="llmtwin-git-"))
                 repository = clone(link, url, Path(folder) / "repository.git", settings)
                 origin = _remote_origin(url, repository.branch())
-            commit = repository.head()
-            entries = repository.entries(commit)
+            parent = _parent(origin, author, repository.head())
+            entries = repository.entries(parent.commit)
             crawl = Crawl(origin.source_link)
-            crawl.documents = _stream(
-                crawl,
-                origin,
-                author,
-                repository,
-                commit,
-                entries,
-                settings.crawl_max_file_bytes,
-                clone_folder.pop_all(),
-            )
+            limit = settings.crawl_max_file_bytes
+            crawl.documents = _stream(crawl, origin, parent, repository, entries, limit, clone_folder.pop_all())
         return crawl
 
 
 def _stream(
     crawl: Crawl,
     origin: _Origin,
-    author: User,
+    parent: Repository,
     repository: GitRepository,
-    commit: str,
     entries: list[Entry],
     max_bytes: int,
     clone_folder: ExitStack,
 ) -> Iterator[RawRepositoryFile]:
     """Yield the files, one in memory at a time, and at the end complete the crawl and drop the clone."""
-    parent = Repository(
-        id=document_id(Kind.REPOSITORY, origin.link),
-        author_id=author.id,
-        author_full_name=author.full_name,
-        link=origin.link,
-        name=origin.name,
-        commit=commit,
-        files=0,
-        crawled_at=datetime.now(UTC),
-    )
     files = 0
     with clone_folder, repository.blobs() as blobs:
         for entry in entries:
@@ -137,6 +118,20 @@ def _stream(
             yield document
     crawl.repository = parent.model_copy(update={"files": files, "skipped": dict(crawl.skipped)})
     crawl.complete = not crawl.failures
+
+
+def _parent(origin: _Origin, author: User, commit: str) -> Repository:
+    """Return the parent document as far as it is known before its files are read."""
+    return Repository(
+        id=document_id(Kind.REPOSITORY, origin.link),
+        author_id=author.id,
+        author_full_name=author.full_name,
+        link=origin.link,
+        name=origin.name,
+        commit=commit,
+        files=0,
+        crawled_at=datetime.now(UTC),
+    )
 
 
 def _skip_unread(entry: Entry, max_bytes: int, filtered: bool) -> str | None:

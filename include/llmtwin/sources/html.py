@@ -12,6 +12,7 @@ from typing import Any
 _LANGUAGE_CLASS = re.compile(r"(?:language|lang|highlight-source|highlight|brush:?)[-_ ]([\w+#-]+)")
 _NO_LANGUAGES = {"default", "none", "notranslate", "source", "text", "plaintext", "plain", "code"}
 _COLUMNS_OF_A_LINE_TABLE = ("gutter", "lineno", "line-numbers", "code")
+_PERMALINK_SIGNS = {"", "#", "¶", "§", "🔗", "link", "Permalink"}
 _NAME_OF_CODE = re.compile(r"llmtwin[0-9a-f]{12}block\d+end")
 _PLACE_OF_CODE = re.compile(rf"(?:[ \t]*\n*[ \t]*{_NAME_OF_CODE.pattern}[ \t]*\n*)+")
 _BACKTICKS = re.compile("`+")
@@ -37,7 +38,7 @@ def extract(html: str, url: str) -> Extract:
 
     Args:
         html: The page.
-        url: Its address, which relative links start from.
+        url: Its address. Relative links start from it, unless it is a file's, which no reader could follow.
     """
     import trafilatura
 
@@ -47,10 +48,11 @@ def extract(html: str, url: str) -> Extract:
     asks_for_password = bool(tree.xpath("//input[@type='password']"))
     for ignored in tree.xpath("//noscript"):
         ignored.drop_tree()
+    _mend_links(tree, url)
     blocks = _take_code_out(tree, mark=sha256(html.encode("utf-8", "surrogatepass")).hexdigest()[:12])
     found = trafilatura.bare_extraction(
         tree,
-        url=url,
+        url=url if _is_on_the_web(url) else None,
         output_format="python",
         include_formatting=True,
         include_links=True,
@@ -61,6 +63,20 @@ def extract(html: str, url: str) -> Extract:
     if not isinstance(found, trafilatura.settings.Document):
         return Extract("", None, None, asks_for_password)
     return Extract(_put_code_back(found.text or "", blocks).strip(), found.title, _day(found.date), asks_for_password)
+
+
+def _mend_links(tree: Any, url: str) -> None:
+    """Make links absolute where the page has an address on the web; undo those that lead back into the page."""
+    for link in list(tree.iter("a")):
+        if link.get("href", "").startswith("#"):
+            is_permalink = link.text_content().strip() in _PERMALINK_SIGNS and not link.xpath(".//img")
+            (link.drop_tree if is_permalink else link.drop_tag)()
+    if _is_on_the_web(url):
+        tree.make_links_absolute(url, handle_failures="ignore")
+
+
+def _is_on_the_web(url: str) -> bool:
+    return url.startswith(("https://", "http://"))
 
 
 def _take_code_out(tree: Any, mark: str) -> dict[str, str]:

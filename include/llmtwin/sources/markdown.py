@@ -67,11 +67,11 @@ def _fields(link: str, front_matter: re.Match[str]) -> dict[str, Any]:
     return {str(name).lower(): value for name, value in fields.items()}
 
 
-def _title(fields: dict[str, Any], body: str, name: str) -> str:
+def _title(fields: dict[str, Any], body: str, name: str) -> str | None:
     if title := str(fields.get("title") or "").strip():
         return title
     heading = _FIRST_HEADING.match(body)
-    return heading["title"] if heading else name.replace("-", " ").replace("_", " ").strip() or name
+    return heading["title"] if heading else name.replace("-", " ").replace("_", " ").strip() or None
 
 
 def _moment(value: object) -> datetime | None:

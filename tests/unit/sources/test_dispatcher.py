@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from llmtwin.documents import User
-from llmtwin.errors import ForbiddenLinkError
+from llmtwin.errors import ForbiddenLinkError, SourceError
 from llmtwin.settings import Settings
-from llmtwin.sources import crawl, domain_of, source_for
+from llmtwin.sources import crawl, domain_of, guard, source_for
 
 
 @pytest.mark.parametrize(
@@ -80,3 +82,29 @@ def test_where_links_may_not_lead(link: str) -> None:
     with pytest.raises(ForbiddenLinkError) as caught:
         crawl(link, User.named("Ada Lovelace"), Settings(crawl_allow_private=False, crawl_allow_local=False))
     assert "secret" not in str(caught.value)
+
+
+@given(
+    st.builds(
+        str.__add__, st.sampled_from(["", "https://", "http://", "ssh://", "git@", "file:", "//", "~"]), st.text()
+    )
+)
+@example("https://[::1%25lo]/")
+@example("https://a\ud800.example/")
+@example("https://\N{FULLWIDTH FULL STOP}/x.git")
+@example("ssh://host/")
+@example("git@host:path\n")
+def test_whatever_is_typed_gives_an_error_that_names_it(link: str) -> None:
+    def no_name_service(*_: object, **__: object) -> None:
+        raise OSError("offline")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(guard.socket, "getaddrinfo", no_name_service)
+        for allowed in (True, False):
+            with pytest.raises(SourceError):
+                crawl(
+                    f"{link}/no/such/place",
+                    User.named("Ada"),
+                    Settings(crawl_allow_private=allowed, crawl_allow_local=allowed),
+                )
+        assert domain_of(link) or not link.strip()

@@ -71,6 +71,20 @@ def test_code_next_to_text_in_the_same_element_loses_neither() -> None:
     assert markdown.index("before") < markdown.index("```\nx  =  1\n```") < markdown.index("after")
 
 
+def test_links_can_be_followed_and_those_into_the_page_are_plain_text() -> None:
+    links = '<a href="../b?c=1">up</a>, <a href="//other.example/x">over</a>, <a href="#note">down</a>, <a href="http://[">no</a>'
+    heading = '<h2 id="s">Section<a class="headerlink" href="#s">¶</a></h2>'
+    html = f"<html><body><article>{TEXT}{heading}<p>Some links: {links} and the end.</p>{TEXT}</article></body></html>"
+    lines = extract(html, "https://example.org/a/page").markdown.splitlines()
+    assert "## Section" in lines
+    (line,) = (line for line in lines if line.startswith("Some links"))
+    assert "[up](https://example.org/b?c=1), [over](https://other.example/x), down, " in line
+
+    local = extract(html, "file:///home/ada/page.html").markdown
+    assert "/home/ada" not in local
+    assert "[up](../b?c=1)" in local
+
+
 def test_code_of_what_is_left_out_does_not_come_back() -> None:
     html = f"<html><body><nav><pre>menu  code</pre></nav><article><h1>T</h1>{TEXT}</article></body></html>"
     assert "menu" not in extract(html, "https://example.org/").markdown
