@@ -25,6 +25,8 @@ What the engine makes of it, so that nobody has to find out twice (qdrant-edge 0
   stores what is nested deeper than its reader can read).
 - Conditional upserts (``update_filter``, ``update_mode``) and ``order_by`` work; ``order_by`` and ``facet`` need a
   payload index, as in Qdrant.
+- RRF with weights scores ``1 / ((rank + 1) / weight + k - 1)``: the weight divides the rank, so with a large ``k`` it
+  hardly matters.
 
 Not here, and refused with status 400, 404 or 405: snapshots (the engine restores them but cannot make them), sharding
 and clusters, ``query/groups``, search matrices, recommend, discover, context, formula, feedback and full-text score

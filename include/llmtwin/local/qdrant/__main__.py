@@ -44,11 +44,17 @@ def serve(data_dir: Path, host: str, port: int, api_key: str | None) -> None:
     with listen(host, port) as listener:
         storage = Storage(data_dir)
         try:
-            app = make_app(storage, api_key=api_key)
+            app = make_app(storage, api_key=api_key, only_from=loopback_names(host))
             config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
             uvicorn.Server(config).run(sockets=[listener])
         finally:
             storage.close()
+
+
+def loopback_names(host: str) -> frozenset[str] | None:
+    """Return the names of this machine to itself where `host` is one of them, else None."""
+    names = frozenset({"localhost", "127.0.0.1", "::1"})
+    return names if host in names else None
 
 
 def listen(host: str, port: int) -> socket.socket:

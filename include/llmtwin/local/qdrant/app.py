@@ -66,13 +66,21 @@ _ENDPOINTS: list[tuple[str, str, Handler]] = [
 ]
 
 
-def make_app(storage: Storage, *, api_key: str | None = None) -> Starlette:
-    """Return the ASGI app over an open storage; the caller closes the storage once the app has shut down."""
+def make_app(storage: Storage, *, api_key: str | None = None, only_from: frozenset[str] | None = None) -> Starlette:
+    """Return the ASGI app over an open storage; the caller closes the storage once the app has shut down.
+
+    Args:
+        storage: Where everything is.
+        api_key: What clients must send; None lets everyone in.
+        only_from: The host names that requests may be addressed to; None for any. A server that listens on this
+            machine only should name them, or a web page can reach it under a name that it makes point here.
+    """
     worker = ThreadPoolExecutor(1, "engine")
 
     def endpoint(handler: Handler) -> Callable[[Request], Any]:
         async def serve(request: Request) -> Response:
             started = perf_counter()
+            _check_host(request, only_from)
             _check_key(request, api_key)
             body = await _read_body(request)
             path, query = dict(request.path_params), dict(request.query_params)
@@ -93,7 +101,8 @@ def make_app(storage: Storage, *, api_key: str | None = None) -> Starlette:
     return Starlette(
         routes=[Route("/", _version), *(Route(f"/{name}z", _healthy) for name in ("health", "ready", "live")), *routes],
         lifespan=lifespan,
-        exception_handlers={RequestError: _refuse, ValidationError: _refuse, HTTPException: _refuse},
+        # The last one is for our own mistakes: the client gets Qdrant's shape, uvicorn logs the traceback.
+        exception_handlers=dict.fromkeys((RequestError, ValidationError, HTTPException, Exception), _refuse),
     )
 
 
@@ -110,6 +119,11 @@ def _answer(
 
 async def _on(worker: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
     return await asyncio.get_running_loop().run_in_executor(worker, work)
+
+
+def _check_host(request: Request, only_from: frozenset[str] | None) -> None:
+    if only_from is not None and request.url.hostname not in only_from:
+        raise RequestError(403, f"this server answers only to {', '.join(sorted(only_from))}")
 
 
 def _check_key(request: Request, api_key: str | None) -> None:
@@ -159,10 +173,13 @@ async def _maintain(storage: Storage, worker: ThreadPoolExecutor) -> None:
     """Flush what nobody waits for, and build indexes in the background, until cancelled."""
     while True:
         await asyncio.sleep(MAINTENANCE_SECONDS)
-        await _on(worker, storage.flush)
-        for collection in list(storage.collections.values()):
-            if await _on(worker, collection.needs_optimizing):
-                await _optimize(collection, worker)
+        try:
+            await _on(worker, storage.flush)
+            for collection in list(storage.collections.values()):
+                if await _on(worker, collection.needs_optimizing):
+                    await _optimize(collection, worker)
+        except (RequestError, OSError):
+            log.exception("maintenance failed and will be tried again; is the disk full?")
 
 
 async def _optimize(collection: Collection, worker: ThreadPoolExecutor) -> None:

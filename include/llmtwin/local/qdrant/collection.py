@@ -24,7 +24,7 @@ import qdrant_edge as edge
 from qdrant_client.http import models
 
 from llmtwin.local.qdrant.config import PLACEHOLDER, VectorSchema, collection_info, engine_config
-from llmtwin.local.qdrant.errors import NotFoundError, engine_errors
+from llmtwin.local.qdrant.errors import NotFoundError, RequestError, engine_errors
 from llmtwin.local.qdrant.files import sync_folder, write_json
 from llmtwin.local.qdrant.ids import PointId
 from llmtwin.local.qdrant.points import Update
@@ -74,7 +74,7 @@ class Collection:
                 shutil.rmtree(folder)
                 raise
         collection = cls(folder, name, create, shard)
-        collection._describe()
+        collection._describe(shard)
         sync_folder(folder.parent)
         return collection
 
@@ -145,7 +145,11 @@ class Collection:
         """Return a copy of the shard for another process to optimize; from now on writes are remembered."""
         self.flush()
         copy = self._folder / uuid4().hex
-        shutil.copytree(self._shard_folder, copy)
+        try:
+            shutil.copytree(self._shard_folder, copy)
+        except OSError:
+            shutil.rmtree(copy, ignore_errors=True)
+            raise
         self._copy = copy
         self._unoptimized = 0
         return copy
@@ -159,17 +163,21 @@ class Collection:
         if self.closed or not succeeded:
             shutil.rmtree(copy, ignore_errors=True)
             return
-        with engine_errors():
-            optimized = edge.EdgeShard.load(str(copy))
-            for operation in missed:
-                optimized.update(operation)
-            optimized.flush()
+        try:
+            with engine_errors():
+                optimized = edge.EdgeShard.load(str(copy))
+                for operation in missed:
+                    optimized.update(operation)
+                optimized.flush()
+            self._describe(copy)
+        except (RequestError, OSError):
+            shutil.rmtree(copy, ignore_errors=True)
+            raise
         old, old_folder = self.shard, self._shard_folder
         self.shard, self._shard_folder = optimized, copy
         self._unflushed = False
-        self._describe()
         old.close()
-        shutil.rmtree(old_folder)
+        shutil.rmtree(old_folder, ignore_errors=True)
 
     def close(self) -> None:
         """Flush and release the shard."""
@@ -185,9 +193,9 @@ class Collection:
         self.shard.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _describe(self) -> None:
+    def _describe(self, shard: Path) -> None:
         create = self.create.model_dump(mode="json", exclude_none=True)
-        write_json(self._folder / DESCRIPTION, {"name": self.name, "create": create, "shard": self._shard_folder.name})
+        write_json(self._folder / DESCRIPTION, {"name": self.name, "create": create, "shard": shard.name})
 
     def _require(self, points: Sequence[PointId]) -> None:
         if not points:

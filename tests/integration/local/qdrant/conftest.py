@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import pytest
 from qdrant_client import QdrantClient, models
-
 from tests.integration.local.qdrant.server import LocalQdrant
 
 MakeCollection = Callable[..., str]

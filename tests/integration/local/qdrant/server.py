@@ -55,7 +55,7 @@ class LocalQdrant:
 
     def client(self) -> QdrantClient:
         """A client of this server."""
-        return QdrantClient(url=self.url, timeout=60)
+        return QdrantClient(url=self.url, timeout=60, check_compatibility=False)
 
     def __enter__(self) -> LocalQdrant:
         self.start()

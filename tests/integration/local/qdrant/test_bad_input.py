@@ -180,6 +180,13 @@ def test_a_deep_filter_is_refused(local_url: str, hybrid: str) -> None:
     assert answer.status_code == 400
 
 
+def test_a_request_under_a_foreign_name_is_refused(local_url: str) -> None:
+    answer = httpx.get(f"{local_url}/collections", headers={"host": "rebound.example"})
+    assert answer.status_code == 403
+    named = local_url.replace("127.0.0.1", "localhost")
+    assert httpx.get(f"{local_url}/collections", headers={"host": named.removeprefix("http://")}).status_code == 200
+
+
 def test_only_json_is_taken(local_url: str, hybrid: str) -> None:
     answer = httpx.post(
         f"{local_url}/collections/{hybrid}/points/delete",

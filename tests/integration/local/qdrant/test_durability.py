@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import threading
 import time
@@ -12,7 +13,6 @@ import httpx
 import pytest
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
-
 from tests.integration.local.qdrant.server import LocalQdrant
 
 pytestmark = pytest.mark.stack
@@ -173,7 +173,7 @@ def test_the_index_is_built_while_writers_and_readers_go_on(tmp_path: Path) -> N
 
         return run
 
-    # The engine builds an index only over 10 MB of vectors: 40,000 × 8 would not do, so make them long.
+    # The engine builds an index only over 10 MB of vectors; those of "posts" are too short, "wide" has enough.
     wide = models.VectorParams(size=512, distance=models.Distance.DOT)
     with server:
         client = server.client()
@@ -214,8 +214,6 @@ def test_the_index_is_built_while_writers_and_readers_go_on(tmp_path: Path) -> N
 
 def shards(data_dir: Path) -> set[str]:
     """The shard folders in use."""
-    import json
-
     described = (data_dir / "collections").glob("*/collection.json")
     return {json.loads(one.read_bytes())["shard"] for one in described}
 
@@ -234,6 +232,8 @@ def test_a_key_is_asked_for_where_one_is_set(tmp_path: Path) -> None:
 
 def test_the_right_key_opens(tmp_path: Path) -> None:
     with LocalQdrant(tmp_path, "--api-key", "secret") as server:
-        assert QdrantClient(url=server.url, api_key="secret").get_collections().collections == []
+        with pytest.warns(UserWarning, match="insecure connection"):
+            client = QdrantClient(url=server.url, api_key="secret")
+        assert client.get_collections().collections == []
         bearer = {"authorization": "Bearer secret"}
         assert httpx.get(f"{server.url}/collections", headers=bearer).status_code == 200

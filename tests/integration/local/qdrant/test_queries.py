@@ -126,15 +126,17 @@ def rankings(client: QdrantClient, collection: str, limit: int = 20) -> list[lis
     [
         (models.FusionQuery(fusion=models.Fusion.RRF), 2, [1.0, 1.0]),
         (models.RrfQuery(rrf=models.Rrf(k=60)), 60, [1.0, 1.0]),
+        (models.RrfQuery(rrf=models.Rrf(k=60, weights=[3.0, 1.0])), 60, [3.0, 1.0]),
     ],
 )
 def test_reciprocal_rank_fusion(
     client: QdrantClient, filled: str, query: models.Query, k: int, weights: list[float]
 ) -> None:
+    # Qdrant divides the rank by the weight, not the score: with weight 1 it is the usual 1 / (k + rank).
     expected: dict[int | str, float] = defaultdict(float)
     for weight, ranking in zip(weights, rankings(client, filled), strict=True):
         for rank, one in enumerate(ranking):
-            expected[one.id] += weight / (k + rank)
+            expected[one.id] += 1 / ((rank + 1) / weight + k - 1)
 
     answer = client.query_points(filled, prefetch=prefetches(), query=query, limit=100)
 
