@@ -87,15 +87,15 @@ def _take_code_out(tree: Any, mark: str) -> dict[str, str]:
             figure.tag = "div"  # figures are taken for pictures, and dropped
         table = _line_table(pre)
         outer, code = (pre, pre) if table is None else (table, table.xpath(".//pre")[-1])
-        parent = outer.getparent()
-        if parent is None:
+        if outer.getparent() is None:
             continue  # went with its table, of which each column is a block
+        outer = _wrapper(outer)
         paragraph = pre.makeelement("p")
         paragraph.tail = outer.tail
         if code.text_content().strip():
             paragraph.text = f"llmtwin{mark}block{len(blocks)}end"
             blocks[paragraph.text] = _fenced(_text_with_breaks(code), _language(code, outer))
-        parent.replace(outer, paragraph)
+        outer.getparent().replace(outer, paragraph)
     return blocks
 
 
@@ -105,6 +105,21 @@ def _line_table(pre: Any) -> Any | None:
         if any(name in f"{cell.get('class', '')} {pre.get('class', '')}" for name in _COLUMNS_OF_A_LINE_TABLE):
             return next(cell.iterancestors("table"), None)
     return None
+
+
+def _wrapper(block: Any) -> Any:
+    """Return the outermost element that holds only this block, apart from links and buttons (copy, run).
+
+    Left in it, the short name of a block next to a link would pass for navigation.
+    """
+    parent = block.getparent()
+    while parent.tag in ("div", "span") and parent.getparent() is not None:
+        others = [child for child in parent if child is not block and child.tag not in ("a", "button")]
+        texts = [parent.text, *(child.tail for child in parent), *(other.text_content() for other in others)]
+        if any(text and text.strip() for text in texts):
+            break
+        block, parent = parent, parent.getparent()
+    return block
 
 
 def _text_with_breaks(code: Any) -> str:

@@ -56,6 +56,7 @@ def test_a_login_form_is_seen() -> None:
         ("<div class='highlight' data-lang='go'><pre>a\tb</pre></div>", "```go\na\tb\n```"),
         ("<pre>```\nnested\n```</pre>", "````\n```\nnested\n```\n````"),
         ("<pre>a\\1b \\g&lt;0&gt;</pre>", "```\na\\1b \\g<0>\n```"),
+        ("<div><div><pre>a  b</pre></div><a href='/run'>Run code</a><button>Copy</button></div>", "```\na  b\n```"),
         ("<ul><li>an item of a list<pre>in  it</pre></li><li>another item</li></ul>", "```\nin  it\n```"),
         ("<blockquote><p>a quoted sentence</p><pre>in  it</pre></blockquote>", "```\nin  it\n```"),
     ],
