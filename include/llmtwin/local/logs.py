@@ -40,7 +40,7 @@ def follow_logs(files: dict[str, Path], pause: float = 0.2) -> Iterator[tuple[st
 
     Files may appear later, and be rotated: supervisor renames a full one and begins another.
     """
-    followed = {name: _FollowedFile(file) for name, file in files.items()}
+    followed = {name: FollowedFile(file) for name, file in files.items()}
     while True:
         for name, file in followed.items():
             for line in file.new_lines():
@@ -48,7 +48,13 @@ def follow_logs(files: dict[str, Path], pause: float = 0.2) -> Iterator[tuple[st
         time.sleep(pause)
 
 
-class _FollowedFile:
+class FollowedFile:
+    """A log that may not exist yet, and may be renamed and begun anew.
+
+    Args:
+        file: Where it is, or will be; what it holds already is passed over.
+    """
+
     def __init__(self, file: Path) -> None:
         self._file = file
         self._inode = 0
@@ -57,6 +63,7 @@ class _FollowedFile:
         self._open(at_end=True)
 
     def new_lines(self) -> list[str]:
+        """Return the lines completed since the last call, also those written to the old file before it was renamed."""
         lines = self._read()
         if self._was_replaced():
             self._open(at_end=False)

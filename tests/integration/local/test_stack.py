@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -30,11 +29,11 @@ HOME = Path(__file__).resolve().parents[3]
 
 
 def settings_in(data: Path) -> Settings:
-    """Settings with free ports; the mongod that the suite has fetched is used again."""
-    fetched = HOME / ".local" / "bin" / "mongod"
-    if fetched.is_file():
-        (data / "bin").mkdir(parents=True)
-        shutil.copy(fetched, data / "bin")
+    """Settings with free ports; mongod is fetched once for the whole suite."""
+    binaries = HOME / ".local" / "bin"
+    binaries.mkdir(parents=True, exist_ok=True)
+    data.mkdir()
+    (data / "bin").symlink_to(binaries)
     return Settings(
         home=HOME,
         data_dir=data,
