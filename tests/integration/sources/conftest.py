@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.integration.sources.repositories import ENVIRONMENT, commit, git
 
 from llmtwin.documents import User
 from llmtwin.settings import Settings
@@ -100,3 +102,47 @@ def open_settings(tmp_path: Path) -> Settings:
     return Settings(
         data_dir=tmp_path / "data", crawl_allow_private=True, crawl_allow_local=True, crawl_timeout_seconds=5
     )
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository of one commit with two files."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    git(folder, "init", "--quiet")
+    commit(folder, {"main.py": "def f():\n\treturn  1\n", "docs/README.md": "# Hällo\n"})
+    return folder
+
+
+@pytest.fixture
+def remote(web: WebServer, repository: Path, tmp_path: Path) -> str:
+    """The same repository behind git's own http server; its URL."""
+    bare = tmp_path / "served" / "ada" / "project.git"
+    git(tmp_path, "clone", "--quiet", "--bare", str(repository), str(bare))
+    git(bare, "config", "uploadpack.allowFilter", "true")
+    backend = Path(git(tmp_path, "--exec-path")) / "git-http-backend"
+
+    def serve(request: BaseHTTPRequestHandler) -> None:
+        path, _, query = request.path.partition("?")
+        body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
+        cgi = {
+            "GIT_PROJECT_ROOT": str(tmp_path / "served"),
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "PATH_INFO": path,
+            "QUERY_STRING": query,
+            "REQUEST_METHOD": request.command,
+            "CONTENT_TYPE": request.headers.get("Content-Type", ""),
+            "HTTP_CONTENT_ENCODING": request.headers.get("Content-Encoding", ""),
+            "GIT_PROTOCOL": request.headers.get("Git-Protocol", ""),
+        }
+        done = subprocess.run([backend], env={**ENVIRONMENT, **cgi}, input=body, capture_output=True, check=True)
+        head, _, content = done.stdout.partition(b"\r\n\r\n")
+        headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
+        request.send_response(int(headers.pop("Status", "200").split()[0]))
+        for name, value in headers.items():
+            request.send_header(name, value)
+        request.end_headers()
+        request.wfile.write(content)
+
+    web.fallback = serve
+    return f"{web.url}/ada/project.git"
