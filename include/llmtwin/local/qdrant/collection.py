@@ -42,7 +42,7 @@ class Collection:
         self.name = name
         self.create = create
         self.schema = VectorSchema.of(create)
-        self.closed = False
+        self.deleted = False
         self.writes = 0
         self._folder = folder
         self._shard_folder = shard
@@ -137,7 +137,7 @@ class Collection:
 
     def needs_optimizing(self) -> bool:
         """Tell whether enough was written since the index was last built, and nobody is building it."""
-        if self.closed or self._copy:
+        if self.deleted or self._copy:
             return False
         return self._unoptimized >= max(OPTIMIZE_AFTER, self.shard.info().points_count // 4)
 
@@ -160,8 +160,8 @@ class Collection:
         self._copy, self._since_copy = None, []
         if copy is None:
             return
-        if self.closed or not succeeded:
-            shutil.rmtree(copy, ignore_errors=True)
+        if self.deleted or not succeeded:
+            shutil.rmtree(self._folder if self.deleted else copy, ignore_errors=True)
             return
         try:
             with engine_errors():
@@ -182,16 +182,16 @@ class Collection:
     def close(self) -> None:
         """Flush and release the shard."""
         self.flush()
-        self.closed = True
         self.shard.close()
 
     def delete(self) -> None:
         """Remove the collection for good; it is gone with its description, the rest is sweeping."""
         (self._folder / DESCRIPTION).unlink()
         sync_folder(self._folder)
-        self.closed = True
+        self.deleted = True
         self.shard.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._copy is None:  # else another process works there, and finish_optimizing sweeps
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _describe(self, shard: Path) -> None:
         create = self.create.model_dump(mode="json", exclude_none=True)

@@ -212,6 +212,32 @@ def test_the_index_is_built_while_writers_and_readers_go_on(tmp_path: Path) -> N
         assert set(all_ids(server.client(), "posts")) == expected
 
 
+@pytest.mark.parametrize("ending", ["deleted", "stopped"])
+def test_a_collection_may_go_while_its_index_is_built(tmp_path: Path, ending: str) -> None:
+    server = LocalQdrant(tmp_path)
+    with server:
+        client = server.client()
+        wide = models.VectorParams(size=384, distance=models.Distance.COSINE)
+        client.create_collection("posts", vectors_config={"dense": wide})
+        for start in range(0, 12_000, 1_000):
+            rows = [
+                models.PointStruct(id=i, vector={"dense": [float((i * d) % 13) for d in range(384)]})
+                for i in range(start, start + 1_000)
+            ]
+            client.upsert("posts", rows)
+        wait_until(lambda: client.get_collection("posts").status == models.CollectionStatus.YELLOW)
+        if ending == "deleted":
+            client.delete_collection("posts")
+            client.create_collection("posts", vectors_config={})
+            wait_until(lambda: len(list((tmp_path / "collections").iterdir())) == 1)
+        else:
+            assert server.stop() == 0
+            (folder,) = (tmp_path / "collections").iterdir()
+            assert len(list(folder.iterdir())) == 2, "the description and one shard"
+    with server:
+        assert server.client().count("posts").count == (0 if ending == "deleted" else 12_000)
+
+
 def shards(data_dir: Path) -> set[str]:
     """The shard folders in use."""
     described = (data_dir / "collections").glob("*/collection.json")
