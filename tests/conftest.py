@@ -79,6 +79,7 @@ def settings(
     return Settings(
         home=HOME,
         data_dir=tmp_path,
+        models_dir=HOME / ".local" / "models",  # converting one takes seconds, and the result never changes
         mongodb_url=mongodb_url,
         rabbitmq_url=rabbitmq_url,
         qdrant_url=qdrant_url,

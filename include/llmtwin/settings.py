@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     # Folders
     home: Path = Field(default_factory=project_home, description="the project's folder, with dags/ and plugins/")
     data_dir: Path = Field(default=Path(".local"), description="where local services and batches live, under home")
+    models_dir: Path | None = Field(default=None, description="cache of converted models; default: data_dir/models")
 
     # Servers. A URL means: use this server. None means: the local stack runs its own on the port below.
     mongodb_url: str | None = Field(default=None, validation_alias=AliasChoices("LLMTWIN_MONGODB_URL", "MONGODB_URL"))
@@ -102,7 +103,7 @@ class Settings(BaseSettings):
     @property
     def models(self) -> Path:
         """Where converted models are cached."""
-        return self.data / "models"
+        return self.models_dir or self.data / "models"
 
     @property
     def mongodb(self) -> str:
