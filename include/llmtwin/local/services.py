@@ -14,7 +14,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -127,10 +127,12 @@ def _servers(settings: Settings) -> list[tuple[Server, tuple[Port, ...]]]:
 def _server(server: Server, ports: tuple[Port, ...]) -> Service:
     # Without its own mark: in the stack, every process belongs to the stack.
     variables = {name: value for name, value in server.environment().items() if name != OWNER}
-    # RabbitMQ stops its helper processes itself, and complains when they go before it.
-    stop_group = not isinstance(server, RabbitServer)
+    program = Program(server.name, tuple(server.command()), variables)
+    if isinstance(server, RabbitServer):
+        # It stops its helper processes itself, and complains when they go before it. While it boots it hears nothing.
+        program = replace(program, stop_group=False, stop_seconds=8)
     return Service(
-        Program(server.name, tuple(server.command()), variables, stop_group=stop_group),
+        program,
         is_ready=lambda since: server.is_ready(),
         ports=ports,
         url=server.url,
