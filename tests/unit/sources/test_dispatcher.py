@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from llmtwin.documents import User
 from llmtwin.errors import ForbiddenLinkError, SourceError
 from llmtwin.settings import Settings
-from llmtwin.sources import crawl, domain_of, guard, source_for
+from llmtwin.sources import crawl, domain_of, guard, registered_link, source_for
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,14 @@ def test_folders_are_told_apart_by_what_they_hold(tmp_path: Path) -> None:
 )
 def test_domain_of(link: str, domain: str) -> None:
     assert domain_of(link) == domain
+
+
+def test_a_registered_link_can_be_crawled_again_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "notes").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert registered_link("notes") == registered_link("./notes/") == (tmp_path / "notes").as_uri()
+    assert registered_link(" http://example.org/post?utm_source=x ") == "http://example.org/post?utm_source=x"
+    assert registered_link("git@github.com:a/b.git") == "git@github.com:a/b.git"
 
 
 @pytest.mark.parametrize(
