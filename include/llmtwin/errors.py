@@ -22,6 +22,7 @@
     │   ├── ModelError           a model's yml and py do not fit together, or its graph has a gap
     │   ├── BatchError           a batch is missing, or its files are damaged
     │   └── TableTestError       a table-level test failed: nothing of this batch goes further
+    ├── NoTextError              a document holds no text once it is cleaned (a ValueError too: its row is rejected)
     ├── EmbeddingError           a model cannot be found or loaded
     ├── VectorStoreError         Qdrant is down, or holds something else than expected
     └── LocalStackError          a local service cannot be installed, started or stopped
@@ -123,6 +124,10 @@ class BatchError(StagingError):
 
 class TableTestError(StagingError):
     """A table-level test failed, so nothing of the batch may go further."""
+
+
+class NoTextError(LlmtwinError, ValueError):
+    """A document holds no text once it is cleaned."""
 
 
 class EmbeddingError(LlmtwinError):
