@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 
 HOME = Path(__file__).resolve().parents[1]
 BINARIES = HOME / ".local" / "bin"
+
+
+def pytest_configure() -> None:
+    """Stop the servers also when the suite is terminated, as a CI job that runs too long is."""
+    signal.signal(signal.SIGTERM, lambda signum, frame: pytest.exit("terminated", returncode=128 + signum))
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,11 @@ from pathlib import Path
 
 import psutil
 
+from llmtwin.errors import LocalStackError
+
 OWNER = "LLMTWIN_OWNER"
+
+_ROUNDS = 5
 
 
 def owned_by(folder: Path) -> list[psutil.Process]:
@@ -55,6 +59,16 @@ def stop_processes(processes: Iterable[psutil.Process], timeout: float = 10.0) -
 
 
 def stop_owned(folder: Path, timeout: float = 10.0) -> None:
-    """Stop every process started for ``folder``, also those that were started while the others were being stopped."""
-    while processes := owned_by(folder):
+    """Stop every process started for ``folder``, also those that were started while the others were being stopped.
+
+    Raises:
+        LocalStackError: A process cannot be ended.
+    """
+    for _ in range(_ROUNDS):
+        processes = owned_by(folder)
+        if not processes:
+            return
         stop_processes(processes, timeout)
+    if left := owned_by(folder):
+        pids = ", ".join(str(process.pid) for process in left)
+        raise LocalStackError(f"processes {pids} of {folder} do not end, even when killed: look at them with `ps`")

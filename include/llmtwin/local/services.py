@@ -91,6 +91,8 @@ def environment(settings: Settings) -> dict[str, str]:
         OWNER: str(settings.data),
         "PATH": os.pathsep.join([executables, os.environ.get("PATH", os.defpath)]),
         "PYTHONUNBUFFERED": "1",
+        # Airflow renames its processes; without this, the new name is written over the environment that holds our mark.
+        "SPT_NOENV": "1",
     }
 
 

@@ -85,6 +85,11 @@ def test_every_service_is_ready(stack: tuple[LocalStack, Settings]) -> None:
     }
 
 
+def test_every_process_carries_the_stacks_mark(stack: tuple[LocalStack, Settings]) -> None:
+    marked = {process.pid for process in owned_by(stack[1].data)}
+    assert {status.pid for status in stack[0].status() if status.pid} <= marked
+
+
 def test_a_second_up_changes_nothing(stack: tuple[LocalStack, Settings]) -> None:
     before = {status.name: status.pid for status in stack[0].status()}
     assert stack[0].up() is False
