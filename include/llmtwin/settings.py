@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, ValidationError
+from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from llmtwin.errors import SettingsError
@@ -89,6 +89,13 @@ class Settings(BaseSettings):
         default="auto", description="auto: torch where there is a GPU, OpenVINO elsewhere"
     )
     embedding_batch_size: int = Field(default=8, ge=1)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _empty_means_none(cls, value: object, info: ValidationInfo) -> object:
+        """Take a line of ``.env`` that nobody has filled in for no value, where none is allowed."""
+        optional = info.field_name is not None and cls.model_fields[info.field_name].default is None
+        return None if optional and value == "" else value
 
     @property
     def data(self) -> Path:

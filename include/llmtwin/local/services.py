@@ -97,12 +97,14 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def settings_environment(settings: Settings) -> dict[str, str]:
-    """Return ``settings`` as the variables that make another process read the same ones."""
-    values = settings.model_dump(mode="json", exclude_none=True)
-    return {
-        f"LLMTWIN_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
-        for name, value in values.items()
-    }
+    """Return ``settings`` as the variables that make another process read the same ones, whatever its ``.env`` says."""
+    return {f"LLMTWIN_{name.upper()}": _as_variable(value) for name, value in settings.model_dump(mode="json").items()}
+
+
+def _as_variable(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _servers(settings: Settings) -> list[tuple[Server, tuple[Port, ...]]]:

@@ -45,7 +45,10 @@ def test_another_process_reads_the_same_settings(tmp_path: Path, monkeypatch: py
         sync_schedule="@continuous",
         crawl_allow_local=True,
         drain_max_seconds=0.5,
+        rabbitmq_url=None,
     )
+    # As another process would find it in the user's .env: the stack's own broker must win over it.
+    monkeypatch.setenv("RABBITMQ_URL", "amqp://elsewhere")
     for name, value in settings_environment(settings).items():
         monkeypatch.setenv(name, value)
     assert Settings() == settings
