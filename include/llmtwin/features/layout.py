@@ -19,11 +19,6 @@ _SENTENCE = r"(?<=[.!?…])[\"')\]»]*\s+|(?<=[。！？；])"
 _CLAUSE = r"(?<=[,;:])\s+|(?<=[，、：])"
 _WORD = r"\s+"
 _PROSE = (r"\n\s*\n", r"\n", _SENTENCE, _CLAUSE, _WORD)
-# Our language names (documents.raw) that langchain spells differently.
-_LANGCHAIN_NAMES = {
-    "c++": "cpp", "c#": "csharp", "javascript": "js", "jsx": "js", "typescript": "ts", "tsx": "ts", "solidity": "sol",
-    "protobuf": "proto", "restructuredtext": "rst", "tex": "latex", "visual basic": "visualbasic6",
-}  # fmt: skip
 # Methods and coroutines, which langchain's Python separators leave out.
 _PYTHON = (r"\nclass ", r"\n(?:async )?def ", r"\n[ \t]+(?:async )?def ")
 # What belongs to the definition in the next line: decorators, attributes, comments.
@@ -108,12 +103,15 @@ def markdown(text: str) -> Layout:
 
 
 def code(text: str, language: str) -> Layout:
-    """Return the layout of a source file: definitions first where the language is known, else paragraphs and lines."""
-    name = language.casefold()
-    if name in ("markdown", "mdx"):
+    """Return the layout of a source file: definitions first where the language is known, else paragraphs and lines.
+
+    Args:
+        text: The file's text.
+        language: Its lower-case name, spelled as langchain does where langchain knows it.
+    """
+    if language == "markdown":
         return markdown(text)
-    separators = _language_separators(_LANGCHAIN_NAMES.get(name, name))
-    return Layout(text, _compiled(separators), has_preambles=True)
+    return Layout(text, _compiled(_language_separators(language)), has_preambles=True)
 
 
 @cache
@@ -132,11 +130,11 @@ def _markdown_separators() -> tuple[str, ...]:
 
 
 @cache
-def _language_separators(name: str) -> tuple[str, ...]:
-    if name == "python":
-        return (*_PYTHON, *_PROSE[:2], _WORD)
-    definitions = [pattern for pattern in _langchain(name) if pattern.strip("\n ")]
-    return (*definitions, *_PROSE[:2], _WORD)
+def _language_separators(language: str) -> tuple[str, ...]:
+    if language == "python":
+        return (*_PYTHON, *_PROSE)
+    definitions = [pattern for pattern in _langchain(language) if pattern.strip("\n ")]
+    return (*definitions, *_PROSE)
 
 
 def _langchain(name: str) -> list[str]:

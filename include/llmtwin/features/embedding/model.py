@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # model would take seconds in each short task, and no training leaves these untouched.
 _SAMPLES = 64
 _SAMPLE_BYTES = 4096
+# transformers writes 10^30 where a tokenizer knows no limit.
+_NO_LIMIT = 10**9
 _CONFIGURATION = ("modules.json", "config.json", "tokenizer.json", "sentence_bert_config.json")
 
 
@@ -49,10 +51,14 @@ class Model:
     @cached_property
     def max_tokens(self) -> int:
         """The window in tokens, special tokens and prompt included."""
-        limit = self._transformer.get("max_seq_length") or self._json("config.json").get("max_position_embeddings")
-        if not limit:
-            raise EmbeddingError(f"{self.path} does not say its window: set max_seq_length in its configuration")
-        return int(limit)
+        if limit := self._transformer.get("max_seq_length"):
+            return int(limit)
+        tokenizer = self._json("tokenizer_config.json").get("model_max_length")
+        positions = self._json("config.json").get("max_position_embeddings")
+        limits = [int(limit) for limit in (tokenizer, positions) if limit and limit < _NO_LIMIT]
+        if not limits:
+            raise EmbeddingError(f"{self.path} does not say its window: set model_max_length in tokenizer_config.json")
+        return min(limits)
 
     @cached_property
     def dimension(self) -> int:
