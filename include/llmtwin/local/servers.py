@@ -147,7 +147,7 @@ class MongoServer(Server):
     def command(self) -> list[str]:
         return [
             *(str(find_mongod(self.binaries) or "mongod"), "--dbpath", str(self.folder / "db")),
-            *("--bind_ip", LOOPBACK, "--port", str(self.port), "--nounixsocket"),
+            *("--bind_ip", LOOPBACK, "--port", str(self.port), "--nounixsocket", "--quiet"),
             # By default the oplog takes 5 % of the disk and the cache half of the memory.
             *("--replSet", self.replica_set, "--oplogSize", "1024", "--wiredTigerCacheSizeGB", "0.5"),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),

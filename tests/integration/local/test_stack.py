@@ -156,7 +156,7 @@ def test_the_command_line_shows_the_stack(stack: tuple[LocalStack, Settings]) ->
     doctor = llmtwin("doctor")
     assert "RabbitMQ: 3." in doctor.stdout or "RabbitMQ: 4." in doctor.stdout
     assert doctor.returncode == 0, doctor.stdout
-    assert "mongod" in llmtwin("logs", "mongodb", "-n", "5").stdout
+    assert '"ctx"' in llmtwin("logs", "mongodb", "-n", "5").stdout
     unknown = llmtwin("logs", "nonsense")
     assert unknown.returncode == 1
     assert "no service 'nonsense'" in unknown.stderr
