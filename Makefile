@@ -49,7 +49,7 @@ format: setup-lint ## format the code
 	@$(BIN)/ruff format
 
 bench: setup-dev ## benchmarks, as ratios within one run
-	@$(BIN)/python tests/benchmarks
+	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 chaos: setup-dev ## the tests that kill processes at random moments
 	@$(BIN)/pytest -m chaos
