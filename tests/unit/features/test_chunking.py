@@ -54,8 +54,9 @@ def assert_whole(text: str, spans: list[tuple[int, int]], window: int) -> None:
 
 
 WORDS = st.sampled_from(
-    ["word", "漢字かな", "。", "👨\u200d👩\u200d👧", "e\u0301", "हिन्दी", "\n", "\n\n", "    ", "# h\n", "## h\n\n", "```\n", "def f():\n",
-     "class A:\n", "    return x\n", "@d\n", "x" * 130, "ab" * 60, ". ", "(", "[CLS]", "[MASK]", "\t", "﷽", "\u200b", "İ"]
+    ["word", "漢字かな", "。", "👨\u200d👩\u200d👧", "e\u0301", "हिन्दी", "\n", "\n\n", "    ", "# h\n", "## h\n\n",
+     "```\n", "def f():\n", "class A:\n", "    return x\n", "@d\n", "x" * 130, "ab" * 60, ". ", "(", "[CLS]", "[MASK]",
+     "\t", "﷽", "\u200b", "İ"]
 )  # fmt: skip
 TEXTS = st.lists(WORDS | st.text(max_size=5), max_size=120).map(" ".join) | st.lists(WORDS, max_size=120).map("".join)
 

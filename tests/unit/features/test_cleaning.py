@@ -15,7 +15,8 @@ PIECES = [
     "```", "~~~\n", "`", "``", "\n", "\n\n", "    ", "\t", "- ", "• ", "# ", "> ", "1. ", "“", "’", "–", "—", "\u00a0",
     "\u200b", "\u200c", "\u200d", "\ufeff", "\u00ad", "𝗯", "𝘪", "ℎ", "é", "e\u0301", "漢", "ｱ", "ﬁ", "½", "می", "न्",
     "👩", "👍🏽", "❤\ufe0f", "1\ufe0f\u20e3", "🇩🇪", "\U0001f3f4", "\U000e0067", "https://a.b/c–d", "[x](https://a.b)",
-    "<https://a.b>", "[x]: https://a.b", "â\x80\x99", "\x93", "&apos;", "word", " ", "\r\n", "\r", "\x0c", "\u2028", "\x00",
+    "<https://a.b>", "[x]: https://a.b",
+    "â\x80\x99", "\x93", "&apos;", "word", " ", "\r\n", "\r", "\x0c", "\u2028", "\x00",
 ]  # fmt: skip
 TEXTS = st.lists(st.sampled_from(PIECES) | st.text(max_size=4), max_size=30).map("".join)
 

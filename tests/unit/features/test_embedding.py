@@ -42,24 +42,7 @@ def reference(settings: Settings) -> Embedder:
 
 def generated(count: int) -> list[str]:
     draw = random.Random(7)
-    words = [
-        "the",
-        "model",
-        "learns",
-        "a",
-        "sparse",
-        "graph",
-        "from",
-        "noisy",
-        "data",
-        "—",
-        "während",
-        "日本語",
-        "naïve",
-        "def",
-        "return",
-        "x=1",
-    ]
+    words = ["the model", "learns", "a sparse graph", "— während", "日本語", "naïve", "def f(x):", "return x"]
     return [" ".join(draw.choices(words, k=draw.randint(1, 150))) for _ in range(count)]
 
 
@@ -140,6 +123,20 @@ def test_a_process_that_finds_the_converted_model_imports_no_torch(embedder: Emb
     assert least_cosine(vector, embedder.embed(["hello world"])) > 0.99999
 
 
+def test_two_processes_may_convert_at_once(tmp_path: Path) -> None:
+    script = (
+        "import sys\nfrom pathlib import Path\n"
+        "from llmtwin.documents import Kind\nfrom llmtwin.features import embedder_for\n"
+        "from llmtwin.settings import Settings\n"
+        "settings = Settings(data_dir=Path(sys.argv[1]), embedding_backend='openvino')\n"
+        "assert embedder_for(Kind.POST, settings).embed(['hello']).shape == (1, 384)\n"
+    )
+    processes = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path)]) for _ in range(2)]
+    assert [process.wait() for process in processes] == [0, 0]
+    (folder,) = (tmp_path / "models").iterdir()
+    assert {file.name for file in folder.iterdir()} == {"model.xml", "model.bin"}
+
+
 def test_a_conversion_leaves_one_folder(embedder: Embedder, settings: Settings) -> None:
     (folder,) = settings.models.iterdir()
     assert {file.name for file in folder.iterdir()} == {"model.xml", "model.bin"}
@@ -148,7 +145,7 @@ def test_a_conversion_leaves_one_folder(embedder: Embedder, settings: Settings) 
 def test_an_unknown_model_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(EmbeddingError, match="'nobody/no-such-model'.*LLMTWIN_TEXT_MODEL"):
+    with pytest.raises(EmbeddingError, match=r"'nobody/no-such-model'.*LLMTWIN_TEXT_MODEL"):
         open_model("nobody/no-such-model", tmp_path)
 
 
