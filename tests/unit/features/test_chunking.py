@@ -80,6 +80,12 @@ def test_endless_words_are_cut(text: str) -> None:
     assert all(end - start <= 254 * 16 for start, end in spans)
 
 
+def test_a_word_whose_parts_have_more_tokens_than_itself_is_cut_again() -> None:
+    text = "ab1" * 230  # one unknown token as a whole, a token for each letter or two in what a cut leaves over
+    assert tokens(text) == 3
+    assert_whole(text, chunker().spans(layout.prose(text)), SMALL)
+
+
 def test_hard_cuts_part_no_grapheme() -> None:
     text = "👨\u200d👩\u200d👧" * 200
     assert all(piece.startswith("👨") for piece in chunks(layout.prose(text)))
@@ -102,15 +108,22 @@ def test_a_heading_stays_with_its_text() -> None:
     assert [piece.splitlines()[0] for piece in pieces] == [f"## Heading {n}" for n in range(4)]
 
 
+def test_a_heading_stays_with_a_text_that_is_cut() -> None:
+    pieces = chunks(layout.markdown("Before.\n\n## Heading\n\n" + "Some words in a sentence. " * 20))
+    (piece,) = [piece for piece in pieces if "## Heading" in piece]
+    assert "## Heading\n\nSome words" in piece
+
+
 def test_chapters_are_cut_before_their_sections() -> None:
     words = "alpha beta gamma delta. "
     text = f"# A\n\n{words * 2}\n\n## A1\n\n{words}\n\n# B\n\n{words * 2}\n\n## B1\n\n{words}"
     assert [piece[:3] for piece in chunks(layout.markdown(text))] == ["# A", "# B"]
 
 
-def test_a_fence_that_fits_is_not_cut() -> None:
+@pytest.mark.parametrize("before", range(0, 40, 4))
+def test_a_fence_that_fits_is_not_cut(before: int) -> None:
     fence = "```python\ndef f(x):\n\n    # not a heading\n\n    return x\n```"
-    text = "Intro words here. " * 8 + f"\n\n{fence}\n\n" + "Outro words here. " * 8
+    text = "intro " * before + f"\n\n{fence}\n\n" + "Outro words here. " * 8
     assert sum(fence in piece for piece in chunks(layout.markdown(text))) == 1
 
 

@@ -83,6 +83,10 @@ def test_inline_code_stays_byte_for_byte() -> None:
     assert clean_prose("“a” ``x = `“–”`  `` “b” `“` c") == '"a" ``x = `“–”`  `` "b" `“` c'
 
 
+def test_a_fence_that_cleaning_brings_to_light_is_seen() -> None:
+    assert clean_prose("\u200b```\n“a”\n```\n“b”") == '```\n"a"\n```\n"b"'
+
+
 def test_a_lone_backtick_opens_nothing() -> None:
     assert clean_prose("a ` “b”\n\n“c” ` d") == 'a ` "b"\n\n"c" ` d'
 
