@@ -18,7 +18,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow.sdk import Param, dag, get_current_context, task
+from airflow.sdk import Param, dag, get_current_context, task, task_group
 from airflow.sdk.exceptions import AirflowFailException
 
 from llmtwin.settings import get_settings
@@ -44,7 +44,7 @@ PARAMS = {
     is_paused_upon_creation=False,
 )
 def crawl_sources() -> None:
-    @task(multiple_outputs=True)
+    @task
     def list_sources() -> dict[str, list[dict[str, str]]]:
         """Register the links of this run, if it was given any; return what to crawl, by pool."""
         from llmtwin import crawling
@@ -89,9 +89,17 @@ def crawl_sources() -> None:
             raise AirflowFailException(f"{len(failed)} failures: {'; '.join(failed)}")
         return summary
 
+    @task
+    def choose(sources: dict[str, list[dict[str, str]]], pool: str) -> list[dict[str, str]]:
+        """Return the links of the domains that fall into a pool; one mapped task each."""
+        return sources[pool]
+
+    @task_group
+    def domains(sources: dict[str, list[dict[str, str]]], pool: str) -> None:
+        crawl.override(pool=pool).expand(source=choose(sources, pool))
+
     sources = list_sources()
-    crawls = [crawl.override(task_id=pool, pool=pool).expand(source=sources[pool]) for pool in POOLS]
-    crawls >> summarize()
+    [domains.override(group_id=pool)(sources, pool) for pool in POOLS] >> summarize()
 
 
 crawl_sources()

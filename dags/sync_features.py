@@ -27,7 +27,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow.sdk import dag, task, task_group
+from airflow.sdk import dag, get_current_context, task, task_group
 
 from llmtwin.settings import get_settings
 from llmtwin_airflow.assets import CDC_EVENTS, CLEANED_DOCUMENTS, EMBEDDED_CHUNKS
@@ -63,25 +63,28 @@ def sync_features() -> None:
         print(drained)  # noqa: T201 - a task's output is its log
         return drained.pending
 
-    @task(outlets=[CLEANED_DOCUMENTS], map_index_template="{{ task.op_kwargs['batch_id'] }}", **ONE_WRITER)
+    @task(outlets=[CLEANED_DOCUMENTS], map_index_template="{{ batch_id }}", **ONE_WRITER)
     def clean(batch_id: str) -> dict[str, Any]:
         """Check documents against their contract, normalise their text, write the cleaned snapshot."""
         from llmtwin import sync
 
+        get_current_context()["batch_id"] = batch_id  # what map_index_template shows
         return sync.clean(batch_id, SETTINGS)
 
-    @task(map_index_template="{{ task.op_kwargs['cleaned']['batch_id'] }}")
+    @task(map_index_template="{{ batch_id }}")
     def chunk(cleaned: dict[str, Any]) -> dict[str, Any]:
         """Cut documents into pieces that fit the embedding model."""
         from llmtwin import sync
 
+        get_current_context()["batch_id"] = cleaned["batch_id"]
         return sync.chunk(cleaned["batch_id"], SETTINGS)
 
-    @task(outlets=[EMBEDDED_CHUNKS], map_index_template="{{ task.op_kwargs['chunked']['batch_id'] }}", **ONE_WRITER)
+    @task(outlets=[EMBEDDED_CHUNKS], map_index_template="{{ batch_id }}", **ONE_WRITER)
     def embed(chunked: dict[str, Any]) -> dict[str, Any]:
         """Embed the pieces and write them; the batch is done."""
         from llmtwin import sync
 
+        get_current_context()["batch_id"] = chunked["batch_id"]
         return sync.embed(chunked["batch_id"], SETTINGS)
 
     @task_group

@@ -160,14 +160,15 @@ def crawl_table(results: dict[str, dict[str, Any]]) -> RenderableType:
 
 def hit_panel(hit: Hit) -> RenderableType:
     """Return a search hit as a panel: where from, and the text as written."""
+    from rich.console import Group
     from rich.markup import escape
     from rich.panel import Panel
     from rich.text import Text
 
-    title = escape(hit.title or hit.link)
-    footer = escape(f"{hit.author} · {hit.source}")
+    text = Text(hit.content.strip())
+    where = Text(f"{hit.author} · {hit.source}", style="cyan", overflow="fold")
     return Panel(
-        Text(hit.content.strip()), title=f"[bold]{title}[/] {hit.score:.3f}", subtitle=footer, title_align="left"
+        Group(text, where), title=f"[bold]{escape(hit.title or hit.link)}[/] {hit.score:.3f}", title_align="left"
     )
 
 

@@ -54,8 +54,12 @@ def demo(
         settings = get_settings()
 
     console.rule("[bold]1 · the stack")
+    stack = LocalStack(settings)
     with console.status("starting MongoDB, RabbitMQ, Qdrant, CDC and Airflow …"):
-        started = LocalStack(settings).up(lambda name, state: console.print(f"  {name} {state}"))
+        if stack.has_other_settings():
+            console.print("restarting: the stack was running with other settings (local paths were not allowed, say)")
+            stack.down()
+        started = stack.up(lambda name, state: console.print(f"  {name} {state}"))
     up_seconds = time.monotonic() - began
     console.print(f"ready after {up_seconds:.1f} s" if started else "was running already")
 
@@ -80,7 +84,9 @@ def demo(
     console.rule("[bold]3 · a question")
     question = question or (QUESTION if not links else f"What does {author} write about?")
     console.print(f"[bold]{question}[/]")
-    console.print(*(hit_panel(hit) for hit in vectors.search(question, settings, limit=3)), sep="\n")
+    hits = vectors.search(question, settings, limit=5)
+    # In this repository the file that asks the question is its best match.
+    console.print(*[hit_panel(hit) for hit in hits if hit.path != "include/llmtwin/cli/demo.py"][:3], sep="\n")
 
     console.rule("[bold]4 · look around")
     console.print(addresses(settings))
@@ -99,8 +105,10 @@ def _watch(
     from rich.live import Live
 
     from llmtwin.errors import LocalStackError
+    from llmtwin.local.airflow import airflow_url
     from llmtwin.local.demonstration import look
 
+    at = f"{airflow_url(settings)}/dags/sync_features"
     deadline = time.monotonic() + _TIMEOUT_SECONDS
     quiet = 0
     with Live(console=console, refresh_per_second=4, transient=True) as live:
@@ -112,6 +120,10 @@ def _watch(
             quiet = quiet + 1 if state in ("success", "failed") and progress.is_settled else 0
             if quiet == 3:
                 return state, progress
+            if api.newest_states("sync_features", 3) == ["failed"] * 3 and progress.batches:
+                raise LocalStackError(
+                    f"sync_features failed three times running: its tasks' logs in the UI say why\n{at}"
+                )
             if time.monotonic() > deadline:
                 raise LocalStackError("the data did not arrive within 30 minutes: see `llmtwin status` and the UI")
             time.sleep(1)
@@ -145,11 +157,11 @@ def _report(settings: Settings, summary: list[dict[str, Any]], progress: Progres
     for row in summary:
         crawled.add_row(row["domain"], *(str(row[name]) for name in COUNTS), str(len(row["failed"])))
     batches = Table(title="micro-batches", title_justify="left")
-    for heading in ("batch", "events", "documents", "chunks", "embedded", "quarantined", "seconds"):
-        batches.add_column(heading, justify="left" if heading == "batch" else "right")
+    for heading in ("batch", "events", "documents", "chunks", "embedded", "bad rows", "seconds"):
+        batches.add_column(heading, justify="left" if heading == "batch" else "right", no_wrap=True)
     for batch in progress.batches:
         counts = (batch.events, batch.documents, batch.chunks, batch.embedded, batch.quarantined)
-        batches.add_row(batch.id, *map(str, counts), f"{batch.seconds:.1f}")
+        batches.add_row(batch.id[:15], *map(str, counts), f"{batch.seconds:.1f}")
     points = Table(title="points in Qdrant", title_justify="left")
     points.add_column("collection")
     points.add_column("points", justify="right")

@@ -50,6 +50,13 @@ class AirflowApi:
         """Return `queued`, `running`, `success` or `failed`."""
         return str(self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"])
 
+    def newest_states(self, dag_id: str, count: int) -> list[str]:
+        """Return the states of the newest runs that have ended, newest first."""
+        params: dict[str, Any] = {"order_by": "-start_date", "limit": count, "state": ["success", "failed"]}
+        return [
+            str(run["state"]) for run in self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns", params=params)["dag_runs"]
+        ]
+
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str) -> Any:
         """Return a value a task left behind.
 

@@ -122,6 +122,10 @@ class LocalStack:
         ]
         return own + external
 
+    def has_other_settings(self) -> bool:
+        """Tell whether it runs, with settings or programs other than these."""
+        return self.is_running() and self._fingerprint_file.read_text() != self._fingerprint()
+
     def is_running(self) -> bool:
         """Tell whether the stack was started and not stopped."""
         return self.supervisor.is_running()
@@ -206,7 +210,7 @@ class LocalStack:
         return hashlib.sha256(described.encode()).hexdigest()
 
     def _require_same_settings(self) -> None:
-        if self._fingerprint_file.read_text() != self._fingerprint():
+        if self.has_other_settings():
             raise LocalStackError(
                 "the stack is running with other settings than these: `llmtwin down`, then `llmtwin up`"
             )
