@@ -1,0 +1,84 @@
+"""Airflow with a database of its own, and the DAGs as its processor would load them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.conftest import HOME
+
+from llmtwin.local.airflow import connections
+from llmtwin.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from airflow.dag_processing.dagbag import DagBag
+
+DAGS = HOME / "dags"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Point Airflow at an empty home before anything imports it, and create its database."""
+    home = tmp_path_factory.mktemp("airflow")
+    variables = {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(HOME / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
+        yield
+
+
+@pytest.fixture(scope="session")
+def dagbag(airflow: None) -> DagBag:
+    """All DAGs of the project."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    return DagBag(DAGS)
+
+
+@pytest.fixture
+def airflow_settings(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """Make DAGs see the test servers: settings through the environment, servers through Airflow's connections."""
+    local = settings.model_copy(update={"crawl_allow_local": True, "sync_window_seconds": 3.0})
+    for name, value in environment_of(local).items():
+        monkeypatch.setenv(name, value)
+    for name, connection in connections(local).items():
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(connection))
+    get_settings.cache_clear()
+    yield local
+    get_settings.cache_clear()
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Return the variables that make a process read these settings."""
+    from llmtwin.local.services import settings_environment
+
+    return settings_environment(settings)
+
+
+def run(dag_id: str, conf: dict[str, Any] | None = None) -> dict[tuple[str, int], str]:
+    """Run a DAG with ``dag.test()``; return the state of each task instance by task id and map index.
+
+    The file is loaded anew, because it reads its settings when it is imported.
+    """
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.models.dagbundle import DagBundleModel
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        session.merge(DagBundleModel(name="dags-folder"))
+    dag_run = DagBag(DAGS / f"{dag_id}.py").dags[dag_id].test(run_conf=conf or {})
+    states = {(ti.task_id, ti.map_index): str(ti.state) for ti in dag_run.get_task_instances()}
+    return {**states, ("run", -1): str(dag_run.state)}

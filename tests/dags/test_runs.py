@@ -1,0 +1,112 @@
+"""Every DAG run with ``dag.test()`` against real servers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo.database import Database
+from tests.dags.conftest import run
+from tests.documents import article, event, post
+
+from llmtwin import vectors
+from llmtwin.events import DEAD_QUEUE, QUEUE, Publisher, connect
+from llmtwin.settings import Settings
+from llmtwin.staging import pending_batches
+from llmtwin.warehouse import ensure_schema, registered_sources
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture(autouse=True)
+def clean_stores(airflow_settings: Settings) -> None:
+    with connect(airflow_settings.rabbitmq) as channel:
+        channel.queue_purge(QUEUE)
+        channel.queue_purge(DEAD_QUEUE)
+    with vectors.connect(airflow_settings) as client:
+        for collection in client.get_collections().collections:
+            client.delete_collection(collection.name)
+
+
+def test_sync_features_makes_events_searchable(airflow_settings: Settings) -> None:
+    with Publisher[int](airflow_settings.rabbitmq) as publisher:
+        publisher.publish(event(article(1, "A text about herons by the river.")), 0)
+        publisher.publish(event(post(1)), 1)
+        publisher.flush()
+    states = run("sync_features")
+    assert states == {
+        ("wait_for_events", -1): "success",
+        ("drain", -1): "success",
+        ("batch.clean", 0): "success",
+        ("batch.chunk", 0): "success",
+        ("batch.embed", 0): "success",
+        ("run", -1): "success",
+    }
+    assert pending_batches(airflow_settings.batches) == []
+    assert "herons" in vectors.search("herons", airflow_settings)[0].content
+
+
+def test_sync_features_is_skipped_when_no_event_comes(airflow_settings: Settings) -> None:
+    states = run("sync_features")
+    assert states.pop(("run", -1)) == "success"
+    assert set(states.values()) == {"skipped"}
+
+
+def test_sync_features_picks_up_an_unfinished_batch_without_any_event(airflow_settings: Settings) -> None:
+    from llmtwin import sync
+
+    with Publisher[int](airflow_settings.rabbitmq) as publisher:
+        publisher.publish(event(article(1)), 0)
+        publisher.flush()
+    sync.drain(airflow_settings)
+    assert run("sync_features")["run", -1] == "success"
+    assert pending_batches(airflow_settings.batches) == []
+
+
+def test_crawl_sources_stores_what_it_finds_and_a_second_run_changes_nothing(
+    airflow_settings: Settings, mongodb: Database[dict[str, Any]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "blog"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.md").write_text(f"---\ntitle: Text {number}\n---\nThis is text number {number}.\n")
+    states = run("crawl_sources", {"author": "Ana Núñez", "links": [str(folder)]})
+    assert states["run", -1] == "success"
+    assert sum(state == "success" for (task, _), state in states.items() if task.endswith(".crawl")) == 1
+    assert mongodb.articles.count_documents({}) == 3
+    [source] = registered_sources(mongodb)
+    assert source.last_counts["new"] == 3
+    before = list(mongodb.articles.find())
+    (folder / "0.md").unlink()
+    assert run("crawl_sources")["run", -1] == "success"  # all registered sources, as on schedule
+    assert list(mongodb.articles.find()) == [row for row in before if row["title"] != "Text 0"]
+
+
+def test_crawl_sources_reports_the_link_that_failed_and_keeps_the_rest(
+    airflow_settings: Settings, mongodb: Database[dict[str, Any]], tmp_path: Path
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# A page\n\nWith a text.\n")
+    states = run("crawl_sources", {"author": "Ana Núñez", "links": [str(page), "ftp://example.org/x"]})
+    assert states["summarize", -1] == "failed"
+    assert states["run", -1] == "failed"
+    assert mongodb.articles.count_documents({}) == 1
+    errors = {source.link: source.last_error for source in registered_sources(mongodb)}
+    assert "'ftp'" in (errors["ftp://example.org/x"] or "")
+    assert errors[page.as_uri()] is None
+
+
+def test_crawl_sources_refuses_local_paths_unless_a_setting_allows_them(
+    airflow_settings: Settings, mongodb: Database[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from llmtwin.settings import get_settings
+
+    monkeypatch.setenv("LLMTWIN_CRAWL_ALLOW_LOCAL", "false")
+    get_settings.cache_clear()
+    (tmp_path / "secret.md").write_text("# Secret\n\nNot for the twin.\n")
+    states = run("crawl_sources", {"author": "Ana", "links": [str(tmp_path / "secret.md"), "http://127.0.0.1:1/"]})
+    assert states["run", -1] == "failed"
+    ensure_schema(mongodb)
+    assert mongodb.articles.count_documents({}) == 0
+    assert all("LLMTWIN_CRAWL_ALLOW" in (source.last_error or "") for source in registered_sources(mongodb))
