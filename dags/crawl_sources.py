@@ -59,17 +59,11 @@ def crawl_sources() -> None:
     def crawl(source: dict[str, str]) -> dict[str, Any]:
         """Crawl one link into MongoDB; return counts."""
         from llmtwin import crawling
-        from llmtwin.errors import SourceError, UnreachableError
         from llmtwin.warehouse import find_source
-        from llmtwin_airflow.connections import warehouse
+        from llmtwin_airflow.connections import retrying_only_unreachable, warehouse
 
-        with warehouse(SETTINGS) as database:
-            try:
-                return crawling.crawl_source(database, find_source(database, source["id"]), SETTINGS)
-            except UnreachableError:
-                raise  # worth a retry
-            except SourceError as error:
-                raise AirflowFailException(str(error)) from error
+        with warehouse(SETTINGS) as database, retrying_only_unreachable():
+            return crawling.crawl_source(database, find_source(database, source["id"]), SETTINGS)
 
     @task(trigger_rule="all_done")
     def summarize() -> list[dict[str, Any]]:
@@ -78,11 +72,11 @@ def crawl_sources() -> None:
         from llmtwin_airflow.connections import warehouse
 
         context = get_current_context()
-        pools = context["ti"].xcom_pull(task_ids="list_sources")
-        since = context["dag_run"].start_date
+        if (pools := context["ti"].xcom_pull(task_ids="list_sources")) is None:
+            raise AirflowFailException("list_sources failed, so nothing was crawled; its log says why")
+        ids = [source["id"] for pool in pools.values() for source in pool]
         with warehouse(SETTINGS) as database:
-            ids = [source["id"] for pool in pools.values() for source in pool]
-            summary = crawling.summarize(database, ids, since)
+            summary = crawling.summarize(database, ids, since=context["dag_run"].start_date)
         print(crawling.summary_text(summary))  # noqa: T201 - a task's output is its log
         context["ti"].xcom_push("summary", summary)
         if failed := [reason for row in summary for reason in row["failed"]]:

@@ -1,4 +1,4 @@
-"""Settings and servers as Airflow's connections give them."""
+"""Settings and servers as Airflow's connections give them, and errors as Airflow understands them."""
 
 from __future__ import annotations
 
@@ -31,3 +31,22 @@ def warehouse(settings: Settings, mongo_conn_id: str = "mongo_default") -> Itera
         database = open_database(hook.get_conn(), settings)
         ensure_schema(database)
         yield database
+
+
+@contextmanager
+def retrying_only_unreachable() -> Iterator[None]:
+    """Let a time-out or a refused connection be retried, and every other failure of a link fail at once.
+
+    Raises:
+        AirflowFailException: The link failed in a way that the next try would repeat.
+    """
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from llmtwin.errors import SourceError, UnreachableError
+
+    try:
+        yield
+    except UnreachableError:
+        raise
+    except SourceError as error:
+        raise AirflowFailException(str(error)) from error

@@ -110,3 +110,9 @@ def test_crawl_sources_refuses_local_paths_unless_a_setting_allows_them(
     ensure_schema(mongodb)
     assert mongodb.articles.count_documents({}) == 0
     assert all("LLMTWIN_CRAWL_ALLOW" in (source.last_error or "") for source in registered_sources(mongodb))
+
+
+def test_crawl_sources_fails_when_links_come_without_an_author(airflow_settings: Settings) -> None:
+    states = run("crawl_sources", {"links": ["https://example.org"]})
+    assert states["list_sources", -1] == "failed"
+    assert states["run", -1] == "failed"
