@@ -4,7 +4,8 @@ Failure windows:
 
 - killed before the broker confirmed: the token is older than the message, which is published again;
 - killed between confirm and token: the same, a duplicate with the same event id and version;
-- killed during the first snapshot: no place is stored yet, so the snapshot starts over, from a newer time;
+- killed during the first snapshot: it starts over at a newer time, and the stream from where the first try began, or a
+  delete between the two would be in neither;
 - MongoDB or RabbitMQ away: the service waits with growing pauses and goes on from the stored place.
 
 It never stores a place before everything up to it is confirmed.
@@ -90,7 +91,8 @@ class CdcService:
     def _snapshot(self, client: MongoClient[Row], database: Database[Row], publisher: Publisher[CdcState]) -> None:
         # The time is taken first: a document that changes while it is copied comes again in the stream, newer.
         began: Timestamp = client.admin.command("ping")["operationTime"]
-        place = CdcState(start_time=began)
+        is_first = state.load(database) is None
+        place = CdcState(start_time=state.begin_first_snapshot(database, began) if is_first else began)
         count = 0
         for name in KIND_OF_COLLECTION:
             for document in database[name].find(batch_size=500):

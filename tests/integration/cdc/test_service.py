@@ -124,6 +124,27 @@ def test_the_first_start_copies_what_is_there_and_later_ones_resume(
     assert [(event.op, event.document_id) for event in collect(channel)] == [("create", article(99).id)]
 
 
+def test_a_delete_between_a_first_snapshot_that_was_cut_off_and_the_next_is_not_lost(
+    settings: Settings, mongodb: Warehouse, channel: BlockingChannel
+) -> None:
+    ensure_schema(mongodb)
+    rows = [post(number).model_dump(by_alias=True) | {"kind": "post"} for number in range(4000)]
+    mongodb.posts.insert_many(rows, ordered=False)
+    with running(settings):
+        wait_for(lambda: queue_depth(channel))
+    assert state.load(mongodb) is None, "it was not cut off"
+    copied = collect(channel)[0]
+    mongodb.posts.delete_one({"_id": copied.document_id})
+    with running(settings):
+        wait_for(lambda: (place := state.load(mongodb)) and place.token)
+    events: list[Event] = []
+    while portion := collect(channel):
+        events += portion
+    [*_, last] = [event for event in events if event.document_id == copied.document_id]
+    assert last.op is Operation.DELETE
+    assert last.version > copied.version
+
+
 def test_a_snapshot_on_demand_outranks_what_was_published_before(
     settings: Settings, mongodb: Warehouse, channel: BlockingChannel
 ) -> None:
