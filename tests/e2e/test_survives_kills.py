@@ -29,6 +29,7 @@ from llmtwin.documents import KIND_OF_COLLECTION, chunk_id
 from llmtwin.events import DEAD_QUEUE, QUEUE, connect, queue_depth
 from llmtwin.local.ports import free_port
 from llmtwin.local.servers import MongoServer, QdrantServer, RabbitServer, Server
+from llmtwin.local.services import settings_environment
 from llmtwin.settings import Settings
 from llmtwin.staging import pending_batches
 from llmtwin.vectors.collections import cleaned_alias, embedded_alias
@@ -110,9 +111,7 @@ def run(settings: Settings, seed: int, kills: int, servers: Sequence[MortalServe
     print(f"seed {seed}")
     chance = random.Random(seed)
     settings = settings.model_copy(update={"drain_max_messages": 20})  # many small batches
-    environment = {
-        f"LLMTWIN_{key.upper()}": str(value) for key, value in settings.model_dump(exclude_none=True).items()
-    }
+    environment = settings_environment(settings)
     changes = random_history(chance, CREATED, UPDATED, DELETED)
     with warehouse.connect(settings) as client, ExitStack() as stack:
         database = warehouse.open_database(client, settings)
