@@ -35,18 +35,18 @@ def warehouse(settings: Settings, mongo_conn_id: str = "mongo_default") -> Itera
 
 @contextmanager
 def retrying_only_unreachable() -> Iterator[None]:
-    """Let a time-out or a refused connection be retried, and every other failure of a link fail at once.
+    """Let a time-out or a refused connection be retried, and every other failure of a link or setting fail at once.
 
     Raises:
-        AirflowFailException: The link failed in a way that the next try would repeat.
+        AirflowFailException: The next try would fail in the same way.
     """
     from airflow.sdk.exceptions import AirflowFailException
 
-    from llmtwin.errors import SourceError, UnreachableError
+    from llmtwin.errors import SettingsError, SourceError, UnreachableError
 
     try:
         yield
     except UnreachableError:
         raise
-    except SourceError as error:
+    except (SettingsError, SourceError) as error:
         raise AirflowFailException(str(error)) from error

@@ -52,8 +52,8 @@ def test_the_url_carries_every_part_of_the_connection(monkeypatch: pytest.Monkey
 
 
 def test_airflow_knows_the_connection_type() -> None:
-    from airflow.providers_manager import ProvidersManager
+    from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
 
-    hook = ProvidersManager().hooks["rabbitmq"]
+    hook = ProvidersManagerTaskRuntime().hooks["rabbitmq"]
     assert hook is not None
     assert hook.hook_class_name == "llmtwin_airflow.hooks.RabbitMQHook"
