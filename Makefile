@@ -24,8 +24,9 @@ setup-lint:
 
 demo: export DEMO_AUTHOR := $(AUTHOR)
 demo: export DEMO_LINKS := $(LINKS)
-demo: setup ## start everything, crawl, search; AUTHOR="Full Name" LINKS="url-or-path …" for your own
-	@set -f; $(BIN)/llmtwin demo $${DEMO_AUTHOR:+--author "$$DEMO_AUTHOR"} -- $$DEMO_LINKS
+demo: ## start everything, crawl, search; AUTHOR="Full Name" LINKS="url-or-path …" for your own
+	@began=$$(date +%s); $(PYTHON) include/llmtwin/local/bootstrap.py && set -f && \
+	LLMTWIN_SETUP_SECONDS=$$(($$(date +%s) - began)) $(BIN)/llmtwin demo $${DEMO_AUTHOR:+--author "$$DEMO_AUTHOR"} -- $$DEMO_LINKS
 
 up: setup ## start the local stack
 	@$(BIN)/llmtwin up

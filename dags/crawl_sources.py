@@ -7,9 +7,9 @@ Each link is one mapped task. A domain always falls into the same one of the `cr
 whose slots bound how many crawls of it run at once; Airflow cannot choose a pool for each mapped task.
 
 ### Runbook
-- **A link failed.** Its task says why; the others went on. Time-outs and 5xx are retried, a 404 is not.
-- **"may not reach private addresses / local files".** Allow it on purpose: `LLMTWIN_CRAWL_ALLOW_PRIVATE=true`,
-  `LLMTWIN_CRAWL_ALLOW_LOCAL=true`.
+- **A link failed.** Its task says why; the others went on. Time-outs and dropped connections are retried, a 404 is not.
+- **The link is a private address or a path of this machine.** Allow it on purpose: `LLMTWIN_CRAWL_ALLOW_PRIVATE=true`,
+  `LLMTWIN_CRAWL_ALLOW_LOCAL=true`, then restart the stack.
 - **Documents disappeared.** Their source no longer has them: see the `deleted` count in `summarize`.
 """
 

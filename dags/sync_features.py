@@ -14,7 +14,8 @@ embeds it into Qdrant. No events within the window: the run is skipped.
 ### Runbook
 - **A task failed.** Nothing is lost: the next run picks the batch up again. To do it now, clear the task; it replays
   exactly that stage.
-- **A table test failed.** `llmtwin staging test --batch <id> --select <model>` shows which rows.
+- **A table test failed.** `run_results.json` in the batch's folder has its SQL; mend the model, then
+  `llmtwin staging build --batch <id> --select <model>` tries it.
 - **Rows in quarantine.** `llmtwin staging quarantine` shows them with reasons.
 - **Messages nobody can read** are in the dead-letter queue: `llmtwin dead-letters list`, then `requeue`.
 - **Qdrant or RabbitMQ down.** Nothing is drained; events wait in the queue. Start the server; runs go on by themselves.

@@ -11,6 +11,7 @@ from typing import Any
 from pymongo.database import Database
 
 from llmtwin import sources, warehouse
+from llmtwin.documents import user_id
 from llmtwin.errors import SettingsError, SourceError
 from llmtwin.settings import Settings
 from llmtwin.warehouse import RegisteredSource
@@ -29,7 +30,7 @@ def sources_to_crawl(database: Database[Row], author: str | None, links: Sequenc
     links = [link.strip() for link in links if link.strip()]
     if not links:
         everything = warehouse.registered_sources(database)
-        return [source for source in everything if author is None or source.author_full_name == author]
+        return [source for source in everything if not author or source.author_id == user_id(author)]
     if not (author and author.strip()):
         raise SettingsError("links need an author: give the full name of whoever wrote what is behind them")
     user = warehouse.get_or_create_user(database, author)

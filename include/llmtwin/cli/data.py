@@ -47,6 +47,10 @@ def crawl(
                     results[source.link] = crawling.crawl_source(database, source, settings)
                 except SourceError as error:
                     results[source.link] = {"failed": [str(error)]}
+    if not results:
+        whose = f" of {author}" if author else ""
+        typer.secho(f"no source{whose} is registered; give links: llmtwin crawl --author 'Full Name' LINK …", err=True)
+        raise typer.Exit(1)
     console.print(crawl_table(results))
     failed = [reason for result in results.values() for reason in result["failed"]]
     for reason in failed:

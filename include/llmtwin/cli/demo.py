@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
     from llmtwin.local.demonstration import Progress
     from llmtwin.settings import Settings
+    from llmtwin.vectors import Agreement
 
 QUESTION = "How does the CDC service go on after it was killed?"
 _TIMEOUT_SECONDS = 1800
+_GRACE_SECONDS = 60
 
 
 def register(app: typer.Typer) -> None:
@@ -69,10 +71,8 @@ def demo(
     run_id = api.trigger("crawl_sources", {"author": author, "links": given})
     with warehouse.connect(settings) as mongo, vectors.connect(settings) as qdrant:
         database = warehouse.open_database(mongo, settings)
-        state, progress = _watch(console, settings, api, run_id, (database, qdrant), since)
+        state, progress, agreements = _watch(console, settings, api, run_id, (database, qdrant), since)
         summary = api.xcom("crawl_sources", run_id, "summarize", "summary")
-        with console.status("comparing MongoDB and Qdrant, chunk by chunk …"):
-            agreements = vectors.compare(database, qdrant, settings)
     console.print(_report(settings, summary, progress, since))
     agree = all(found.holds for found in agreements)
     chunks = sum(found.chunks for found in agreements)
@@ -100,26 +100,32 @@ def demo(
 
 def _watch(
     console: Console, settings: Settings, api: Any, run_id: str, stores: tuple[Any, Any], since: datetime
-) -> tuple[str, Progress]:
-    """Show where the data is until it has all arrived; return how the crawl ended."""
+) -> tuple[str, Progress, list[Agreement]]:
+    """Show where the data is until it has all arrived; return how the crawl ended and whether both stores agree."""
     from rich.live import Live
 
+    from llmtwin import vectors
     from llmtwin.errors import LocalStackError
     from llmtwin.local.airflow import airflow_url
     from llmtwin.local.demonstration import look
 
     at = f"{airflow_url(settings)}/dags/sync_features"
     deadline = time.monotonic() + _TIMEOUT_SECONDS
-    quiet = 0
+    settled_at: float | None = None
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         while True:
             state = api.run_state("crawl_sources", run_id)
             progress = look(*stores, settings, since)
             live.update(_progress_table(state, progress, time.monotonic() - deadline + _TIMEOUT_SECONDS))
-            # An event takes a moment from MongoDB into the queue, where neither side counts it.
-            quiet = quiet + 1 if state in ("success", "failed") and progress.is_settled else 0
-            if quiet == 3:
-                return state, progress
+            if state in ("success", "failed") and progress.is_settled:
+                # An event takes a moment from MongoDB into the queue, where neither side counts it: only an exact
+                # comparison tells whether all arrived.
+                settled_at = settled_at or time.monotonic()
+                agreements = vectors.compare(*stores, settings)
+                if all(found.holds for found in agreements) or time.monotonic() - settled_at > _GRACE_SECONDS:
+                    return state, progress, agreements
+            else:
+                settled_at = None
             if api.newest_states("sync_features", 3) == ["failed"] * 3 and progress.batches:
                 raise LocalStackError(
                     f"sync_features failed three times running: its tasks' logs in the UI say why\n{at}"
@@ -157,7 +163,7 @@ def _report(settings: Settings, summary: list[dict[str, Any]], progress: Progres
     for row in summary:
         crawled.add_row(row["domain"], *(str(row[name]) for name in COUNTS), str(len(row["failed"])))
     batches = Table(title="micro-batches", title_justify="left")
-    for heading in ("batch", "events", "documents", "chunks", "embedded", "bad rows", "seconds"):
+    for heading in ("batch", "events", "documents", "chunks", "embedded", "bad", "seconds"):
         batches.add_column(heading, justify="left" if heading == "batch" else "right", no_wrap=True)
     for batch in progress.batches:
         counts = (batch.events, batch.documents, batch.chunks, batch.embedded, batch.quarantined)

@@ -90,6 +90,7 @@ def _write_quarantine(batch: Batch, name: str, rejected: list[Rejected]) -> None
 def _explain(batch: Batch, name: str, failed: list[TestResult]) -> str:
     tests = "; ".join(f"{test.name} ({test.failures} rows)" for test in failed)
     return (
-        f"batch {batch.id}: {name} failed {tests}. Nothing of it was written. See the rows with "
-        f"`llmtwin staging test --batch {batch.id} --select {name}`; mend the model, then clear the task."
+        f"batch {batch.id}: {name} failed {tests}. Nothing of it was written, so nothing of it goes further. The SQL "
+        f"of its tests is in {batch.folder / 'run_results.json'}; mend the model, try it with "
+        f"`llmtwin staging build --batch {batch.id} --select {name}`, then clear the task."
     )

