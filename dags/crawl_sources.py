@@ -28,7 +28,9 @@ SETTINGS = get_settings()
 POOLS = [f"crawl_{number}" for number in range(4)]
 PARAMS = {
     "author": Param(None, type=["null", "string"], title="Author", description="Full name; empty: all registered"),
-    "links": Param([], type="array", items={"type": "string"}, title="Links", description="One link a line"),
+    "links": Param(
+        None, type=["null", "array"], items={"type": "string"}, title="Links", description="One link a line"
+    ),
 }
 
 
@@ -52,7 +54,7 @@ def crawl_sources() -> None:
 
         params = get_current_context()["params"]
         with warehouse(SETTINGS) as database, retrying_only_unreachable():
-            sources = crawling.sources_to_crawl(database, params["author"], params["links"])
+            sources = crawling.sources_to_crawl(database, params["author"], params["links"] or [])
         return crawling.by_pool(sources, POOLS)
 
     @task(outlets=[RAW_DOCUMENTS], map_index_template="{{ task.op_kwargs['source']['link'] }}")
