@@ -11,8 +11,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "include" / "llmtwin"
 LAYERS = [
-    "errors", "documents", "settings", "sources", "warehouse", "events", "cdc", "staging", "features", "vectors",
-    "crawling", "sync", "local", "cli",
+    "errors", "files", "documents", "settings", "sources", "warehouse", "events", "cdc", "staging", "features",
+    "vectors", "crawling", "sync", "local", "cli",
 ]  # fmt: skip
 # Models are loaded by path when they run, as dbt's are, and may use every step up to the one that reads them.
 MODELS = PACKAGE / "staging" / "models"

@@ -7,21 +7,15 @@ from uuid import UUID
 
 from pydantic import Field
 
-from llmtwin.documents.contract import ContentHash, Contract, FilledText, Kind, Text, Timestamp, Version
+from llmtwin.documents.contract import ContentHash, Contract, FilledText, Kind, Published, RepositoryFile, Version
 
 
-class Chunk(Contract):
+class Chunk(Published):
     """What every chunk carries. Source: the cleaned document of `document_id`."""
 
     chunk_id: UUID = Field(description="UUIDv5 of (document_id, position)")
     document_id: UUID
     kind: Kind
-    author_id: UUID
-    author_full_name: FilledText
-    platform: FilledText
-    link: FilledText
-    title: Text | None = None
-    published_at: Timestamp | None = None
     position: int = Field(ge=0, description="place in the document, from 0, without gaps")
     version: Version
     content: FilledText = Field(description="the piece of text exactly as written")
@@ -41,13 +35,10 @@ class ArticleChunk(Chunk):
     kind: Literal[Kind.ARTICLE] = Kind.ARTICLE
 
 
-class RepositoryChunk(Chunk):
+class RepositoryChunk(Chunk, RepositoryFile):
     """A piece of a source file; an answer can cite its path and lines."""
 
     kind: Literal[Kind.REPOSITORY] = Kind.REPOSITORY
-    repository_id: UUID
-    path: FilledText
-    language: FilledText
     start_line: int = Field(ge=1, description="first line, from 1")
     end_line: int = Field(ge=1, description="last line, included")
 

@@ -7,20 +7,14 @@ from uuid import UUID
 
 from pydantic import Field
 
-from llmtwin.documents.contract import ContentHash, Contract, FilledText, Kind, Text, Timestamp, Version
+from llmtwin.documents.contract import ContentHash, FilledText, Kind, Published, RepositoryFile, Version
 
 
-class Cleaned(Contract):
+class Cleaned(Published):
     """What every cleaned document carries. Source: the raw document of the same id."""
 
     document_id: UUID
     kind: Kind
-    author_id: UUID
-    author_full_name: FilledText
-    platform: FilledText
-    link: FilledText
-    title: Text | None = None
-    published_at: Timestamp | None = None
     version: Version
     content: FilledText = Field(description="cleaned text; accents, scripts and code white space as written")
     content_hash: ContentHash = Field(description="SHA-256 of the cleaned content")
@@ -38,13 +32,10 @@ class CleanedArticle(Cleaned):
     kind: Literal[Kind.ARTICLE] = Kind.ARTICLE
 
 
-class CleanedRepositoryFile(Cleaned):
+class CleanedRepositoryFile(Cleaned, RepositoryFile):
     """A cleaned source file."""
 
     kind: Literal[Kind.REPOSITORY] = Kind.REPOSITORY
-    repository_id: UUID
-    path: FilledText
-    language: FilledText
 
 
 CleanedDocument = CleanedPost | CleanedArticle | CleanedRepositoryFile

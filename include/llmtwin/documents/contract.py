@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
+from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -25,7 +27,17 @@ def _encodable(text: str) -> str:
 # Text that every store on the way can hold: encodable as UTF-8 and free of NUL.
 Text = Annotated[str, AfterValidator(_encodable)]
 FilledText = Annotated[Text, Field(min_length=1, pattern=r"\S")]
-Timestamp = AwareDatetime
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("lies outside the years 1 to 9999 once it is in UTC") from error
+
+
+# In UTC from here on: what MongoDB, Arrow and Qdrant store, and what Python can read back from them.
+Timestamp = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class Kind(StrEnum):
@@ -44,3 +56,22 @@ class Contract(BaseModel):
     def to_row(self) -> dict[str, Any]:
         """Return the fields as plain Python values, UUIDs and datetimes kept."""
         return self.model_dump(mode="python")
+
+
+class Published(Contract):
+    """Who wrote a text, and where it was published: carried unchanged from the raw document to the last chunk."""
+
+    author_id: UUID
+    author_full_name: FilledText = Field(description="as the author writes it")
+    platform: FilledText = Field(description="where it was published: host name, or `file` for a local path")
+    link: FilledText = Field(description="canonical link of the document; a reader can open it")
+    title: Text | None = None
+    published_at: Timestamp | None = None
+
+
+class RepositoryFile(Contract):
+    """What a source file carries besides."""
+
+    repository_id: UUID = Field(description="the parent repository")
+    path: FilledText = Field(description="path inside the repository, slashes forward")
+    language: FilledText = Field(description="lower-case name, e.g. `python`, `markdown`, `text`")

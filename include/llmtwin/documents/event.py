@@ -14,6 +14,7 @@ from llmtwin.errors import MalformedEventError
 
 SCHEMA_VERSION = 1
 CONTENT_TYPE = "application/json"
+_WRITABLE_DEPTH = 254  # orjson reads deeper nesting than it writes
 
 
 class Operation(StrEnum):
@@ -69,12 +70,18 @@ class Event(Contract):
                 "upgrade llmtwin, then requeue the message"
             )
         try:
-            return cls.model_validate(orjson.loads(body))
+            event = cls.model_validate(orjson.loads(body))
+            # Staging writes the document as JSON again. Counting is cheap, and few texts hold so many brackets.
+            if body.count(b"[") + body.count(b"{") > _WRITABLE_DEPTH:
+                orjson.dumps(event.document)
         except orjson.JSONDecodeError as error:
             raise MalformedEventError(f"not JSON: {error}") from error
+        except orjson.JSONEncodeError as error:
+            raise MalformedEventError(f"its document is nested too deeply to be staged: {error}") from error
         except ValidationError as error:
             problems = "; ".join(
                 f"{'.'.join(map(str, problem['loc'])) or 'event'}: {problem['msg']}"
                 for problem in error.errors(include_url=False, include_input=False)
             )
             raise MalformedEventError(f"breaks the event contract: {problems}") from error
+        return event

@@ -7,23 +7,17 @@ from uuid import UUID
 
 from pydantic import Field
 
-from llmtwin.documents.contract import ContentHash, Contract, FilledText, Kind, Text, Timestamp
+from llmtwin.documents.contract import ContentHash, Contract, FilledText, Kind, Published, RepositoryFile, Timestamp
 
 
-class Raw(Contract):
+class Raw(Published):
     """What every raw document carries."""
 
     collection: ClassVar[str]
 
     id: UUID = Field(alias="_id", description="UUIDv5 of (kind, canonical link)")
     kind: Kind
-    author_id: UUID
-    author_full_name: FilledText
-    platform: FilledText = Field(description="where it was published: host name, or `file` for a local path")
-    link: FilledText = Field(description="canonical link of this document; a reader can open it")
     source_link: FilledText = Field(description="the registered link whose crawl yields this document")
-    title: Text | None = None
-    published_at: Timestamp | None = None
     crawled_at: Timestamp
     content: FilledText = Field(description="the text as published; Markdown for pages, source text for code")
     content_hash: ContentHash = Field(description="SHA-256 of content")
@@ -43,14 +37,11 @@ class RawArticle(Raw):
     kind: Literal[Kind.ARTICLE] = Kind.ARTICLE
 
 
-class RawRepositoryFile(Raw):
+class RawRepositoryFile(Raw, RepositoryFile):
     """One source file of a repository. White space is kept as it is in the blob."""
 
     collection = "repository_files"
     kind: Literal[Kind.REPOSITORY] = Kind.REPOSITORY
-    repository_id: UUID = Field(description="the parent repository")
-    path: FilledText = Field(description="path inside the repository, slashes forward")
-    language: FilledText = Field(description="lower-case name, e.g. `python`, `markdown`, `text`")
     blob_id: str = Field(pattern=r"^[0-9a-f]{40,64}$", description="git's identifier of this file's content")
 
 

@@ -10,9 +10,9 @@ from typing import Any, Self
 import orjson
 
 import llmtwin
+from llmtwin.files import write_json
 from llmtwin.staging.batch import Batch
 from llmtwin.staging.data_tests import TestResult
-from llmtwin.staging.files import durable
 from llmtwin.staging.project import Project
 
 RUN_RESULTS = "run_results.json"
@@ -42,7 +42,8 @@ def record_result(batch: Batch, result: ModelResult) -> None:
     """Put a model's result into the batch's ``run_results.json``, in place of an earlier one of the same model."""
     results = [entry for entry in read_results(batch) if entry["unique_id"] != result.unique_id]
     results.append(asdict(result))
-    _write(batch.folder / RUN_RESULTS, {"metadata": _metadata(), "batch_id": batch.id, "results": results})
+    content = {"metadata": _metadata(), "batch_id": batch.id, "results": results}
+    write_json(batch.folder / RUN_RESULTS, content, indent=True)
 
 
 def read_results(batch: Batch) -> list[dict[str, Any]]:
@@ -78,14 +79,9 @@ def manifest(project: Project) -> dict[str, Any]:
 
 def write_manifest(project: Project, folder: Path) -> Path:
     """Write ``manifest.json`` into a folder."""
-    _write(folder / MANIFEST, {"metadata": _metadata(), **manifest(project)})
+    write_json(folder / MANIFEST, {"metadata": _metadata(), **manifest(project)}, indent=True)
     return folder / MANIFEST
 
 
 def _metadata() -> dict[str, Any]:
     return {"generated_at": datetime.now(UTC).isoformat(), "llmtwin_version": llmtwin.__version__}
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    with durable(path) as file:
-        file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2))

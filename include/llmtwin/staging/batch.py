@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmtwin.errors import BatchError
-from llmtwin.staging.files import durable, sync_folder
+from llmtwin.files import durable, sync_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa

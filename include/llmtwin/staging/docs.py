@@ -5,9 +5,9 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
+from llmtwin.files import durable
 from llmtwin.staging.artifacts import write_manifest
 from llmtwin.staging.data_tests import test_queries
-from llmtwin.staging.files import durable
 from llmtwin.staging.project import Model, Project
 
 _STYLE = """

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from llmtwin.errors import BatchError, ModelError, TableTestError
+from llmtwin.files import durable
 from llmtwin.settings import Settings
 from llmtwin.staging import (
     Batch,
@@ -25,7 +26,6 @@ from llmtwin.staging import (
     run_tests,
 )
 from llmtwin.staging.artifacts import read_results
-from llmtwin.staging.files import durable
 
 SOURCES = """
 sources:

@@ -23,9 +23,9 @@ import orjson
 import qdrant_edge as edge
 from qdrant_client.http import models
 
+from llmtwin.files import sync_folder, write_json
 from llmtwin.local.qdrant.config import PLACEHOLDER, VectorSchema, collection_info, engine_config
 from llmtwin.local.qdrant.errors import NotFoundError, RequestError, engine_errors
-from llmtwin.local.qdrant.files import sync_folder, write_json
 from llmtwin.local.qdrant.ids import PointId
 from llmtwin.local.qdrant.points import Update
 

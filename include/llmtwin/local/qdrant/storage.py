@@ -18,9 +18,9 @@ import orjson
 from qdrant_client.http import models
 
 from llmtwin.errors import LocalStackError
+from llmtwin.files import write_json
 from llmtwin.local.qdrant.collection import Collection
 from llmtwin.local.qdrant.errors import NotFoundError, RequestError
-from llmtwin.local.qdrant.files import write_json
 
 # Qdrant's own rule.
 _FORBIDDEN_IN_NAMES = re.compile(r'[<>:"/\\|?*\x00\x1f]')

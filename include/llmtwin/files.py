@@ -6,7 +6,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import orjson
 
 
 @contextmanager
@@ -27,6 +29,12 @@ def durable(path: Path) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def write_json(path: Path, content: Any, indent: bool = False) -> None:
+    """Replace a file with this content as JSON, so that a crash at any moment leaves the old or the new content."""
+    with durable(path) as file:
+        file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 if indent else None))
 
 
 def sync_folder(folder: Path) -> None:
