@@ -21,9 +21,8 @@ from llmtwin.errors import MalformedEventError
 from llmtwin.events.topology import (
     DEAD_EXCHANGE,
     QUEUE,
-    REASON_HEADER,
-    ROUTING_KEY_HEADER,
     SCHEMA_VERSION_HEADER,
+    dead_letter_headers,
     queue_depth,
 )
 
@@ -147,6 +146,6 @@ def _schema_version(properties: pika.BasicProperties) -> int:
 def _bury(
     channel: BlockingChannel, body: bytes, routing_key: str, reason: str, properties: pika.BasicProperties
 ) -> None:
-    properties.headers = {**(properties.headers or {}), REASON_HEADER: reason, ROUTING_KEY_HEADER: routing_key}
+    properties.headers = {**(properties.headers or {}), **dead_letter_headers(reason, routing_key)}
     properties.delivery_mode = pika.DeliveryMode.Persistent.value
     channel.basic_publish(DEAD_EXCHANGE, routing_key, body, properties, mandatory=True)

@@ -17,10 +17,13 @@ import pika.exceptions
 from llmtwin.documents import CONTENT_TYPE, SCHEMA_VERSION, Event
 from llmtwin.errors import BrokerError
 from llmtwin.events.connection import connect, parameters
-from llmtwin.events.topology import DEAD_EXCHANGE, EXCHANGE, REASON_HEADER, ROUTING_KEY_HEADER, SCHEMA_VERSION_HEADER
+from llmtwin.events.topology import DEAD_EXCHANGE, EXCHANGE, SCHEMA_VERSION_HEADER, dead_letter_headers
 from llmtwin.settings import redacted
 
 Marker = TypeVar("Marker")
+
+# RabbitMQ 4 closes the channel on a larger message, and would again each time it is published.
+LARGEST_BODY = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ class Publisher(Generic[Marker]):
     def publish(self, event: Event, marker: Marker) -> None:
         """Hand an event over; returns before it is confirmed.
 
+        One that no message can hold goes to the dead-letter queue without its document.
+
         Raises:
             BrokerError: An earlier message was refused, returned or cut off.
         """
@@ -99,14 +104,22 @@ class Publisher(Generic[Marker]):
             message_id=str(event.event_id),
             headers={SCHEMA_VERSION_HEADER: SCHEMA_VERSION},
         )
-        self._submit(_Outgoing(EXCHANGE, event.routing_key, event.to_json(), properties, marker))
+        body = event.to_json()
+        if len(body) <= LARGEST_BODY:
+            self._submit(_Outgoing(EXCHANGE, event.routing_key, body, properties, marker))
+            return
+        reason = (
+            f"{event.kind} {event.document_id} takes {len(body):,} bytes as an event, and RabbitMQ carries at most "
+            f"{LARGEST_BODY:,}: split or shorten the document"
+        )
+        self.publish_dead(event.model_copy(update={"document": None}).to_json(), event.routing_key, reason, marker)
 
     def publish_dead(self, body: bytes, routing_key: str, reason: str, marker: Marker) -> None:
         """Hand over a message that cannot be an event straight to the dead-letter queue, with its reason."""
         properties = pika.BasicProperties(
             content_type=CONTENT_TYPE,
             delivery_mode=pika.DeliveryMode.Persistent,
-            headers={REASON_HEADER: reason, ROUTING_KEY_HEADER: routing_key},
+            headers=dead_letter_headers(reason, routing_key),
         )
         self._submit(_Outgoing(DEAD_EXCHANGE, routing_key, body, properties, marker))
 

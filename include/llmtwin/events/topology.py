@@ -25,6 +25,8 @@ DEAD_QUEUE = "llmtwin.features.dead"
 REASON_HEADER = "x-llmtwin-reason"
 SCHEMA_VERSION_HEADER = "x-llmtwin-schema-version"
 ROUTING_KEY_HEADER = "x-llmtwin-routing-key"
+# All headers of a message share one frame, 128 KiB by default; the broker cuts the connection of who exceeds it.
+_LONGEST_REASON = 2_000
 
 # RabbitMQ 4 drops a quorum queue's message after 20 deliveries unless told otherwise. Looking at dead letters and a
 # crash in the middle of a drain are deliveries too, and neither may cost a message.
@@ -40,6 +42,12 @@ def declare_topology(channel: BlockingChannel) -> None:
     # All keys, also those of kinds this version does not know: they must reach the drain to get a reason.
     channel.queue_bind(QUEUE, EXCHANGE, routing_key="#")
     channel.queue_bind(DEAD_QUEUE, DEAD_EXCHANGE)
+
+
+def dead_letter_headers(reason: str, routing_key: str) -> dict[str, str]:
+    """Return the headers that say why a message is dead and where it belongs once it is mended."""
+    shown = reason if len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]} … ({len(reason):,} characters)"
+    return {REASON_HEADER: shown, ROUTING_KEY_HEADER: routing_key}
 
 
 def queue_depth(channel: BlockingChannel, queue: str = QUEUE) -> int:

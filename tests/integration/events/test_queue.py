@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import orjson
 import pika
 import pytest
 from tests.documents import article, event
@@ -23,6 +24,7 @@ from llmtwin.events import (
     queue_depth,
     requeue_dead_letters,
 )
+from llmtwin.events.publisher import LARGEST_BODY
 from llmtwin.events.topology import SCHEMA_VERSION_HEADER
 
 if TYPE_CHECKING:
@@ -128,6 +130,30 @@ def test_unreadable_messages_are_dead_lettered_with_reasons_and_stop_nothing(cha
     assert letters[2].routing_key == "novel.create"
     # Looking changes nothing.
     assert [letter.reason for letter in list_dead_letters(channel)] == reasons
+
+
+def test_endless_reasons_and_endless_depth_are_a_dead_letter_each_and_block_nothing(
+    channel: BlockingChannel,
+) -> None:
+    good = event(article(1))
+    surplus = {f"field {number}": 1 for number in range(5000)}
+    send_raw(channel, orjson.dumps(orjson.loads(good.to_json()) | surplus))
+    send_raw(channel, good.to_json().replace(b'"document":{', b'"document":{"a":' + b"[" * 300 + b"]" * 300 + b","))
+    send_raw(channel, good.to_json())
+    assert collect(channel) == ([good], 2)
+    [endless, deep] = list_dead_letters(channel)
+    assert endless.reason.startswith("breaks the event contract: field 0")
+    assert endless.reason.endswith("characters)")
+    assert "nested too deeply" in deep.reason
+
+
+def test_an_event_no_message_can_hold_is_dead_lettered_by_name(channel: BlockingChannel, rabbitmq_url: str) -> None:
+    giant = event(article(1, "x" * LARGEST_BODY))
+    publish(rabbitmq_url, [giant, event(article(2))])
+    assert [taken.document_id for taken in collect(channel)[0]] == [article(2).id]
+    [letter] = list_dead_letters(channel)
+    assert f"article {article(1).id} takes 16,7" in letter.reason
+    assert orjson.loads(letter.body) | {"document": None} == orjson.loads(letter.body)
 
 
 def test_requeued_letters_come_again_without_the_old_reason(channel: BlockingChannel) -> None:
