@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 from qdrant_client import QdrantClient, models
-from qdrant_client.http.exceptions import UnexpectedResponse
+from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 from tests.integration.local.qdrant.server import LocalQdrant
 
 pytestmark = pytest.mark.stack
@@ -74,7 +74,7 @@ def test_a_server_killed_while_it_writes_comes_back_whole(tmp_path: Path) -> Non
             for start in range(0, 1_000_000, 100):
                 try:
                     client.upsert("posts", points(start, 100))
-                except Exception:
+                except ApiException:
                     return
                 acknowledged.append(start)
 
