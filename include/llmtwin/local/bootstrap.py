@@ -72,12 +72,24 @@ def missing_packages(with_servers: bool) -> list[str]:
         missing.append("python3.11-venv")
     if not shutil.which("git"):
         missing.append("git")
-    if with_servers and not os.environ.get("RABBITMQ_URL") and not _has_rabbitmq():
+    if with_servers and not runs_elsewhere("RABBITMQ_URL") and not _has_rabbitmq():
         missing.append("rabbitmq-server")
-    if with_servers and not os.environ.get("MONGODB_URL") and not shutil.which("mongod"):
+    if with_servers and not runs_elsewhere("MONGODB_URL") and not shutil.which("mongod"):
         libraries = {"libcurl.so.4": "libcurl4", "libssl.so.3": "libssl3"}
         missing += [package for library, package in libraries.items() if not _can_load(library)]
     return missing
+
+
+def runs_elsewhere(url: str) -> bool:
+    """Tell whether a setting, in the environment or in ``.env``, names a server that is not ours to install."""
+    names = (url, f"LLMTWIN_{url}")
+    if any(os.environ.get(name) for name in names):
+        return True
+    file = HOME / ".env"
+    lines = file.read_text().splitlines() if file.is_file() else []
+    return any(
+        name.strip() in names and value.strip(" \"'") for name, _, value in (line.partition("=") for line in lines)
+    )
 
 
 def install_packages(packages: list[str]) -> None:
@@ -165,7 +177,7 @@ def install(requirements: Path) -> None:
 def fetch_mongod() -> subprocess.Popen[bytes] | None:
     """Begin to fetch MongoDB, unless it is there or a server elsewhere is to be used."""
     folder = HOME / ".local" / "bin"
-    if os.environ.get("MONGODB_URL") or shutil.which("mongod") or (folder / "mongod").is_file():
+    if runs_elsewhere("MONGODB_URL") or shutil.which("mongod") or (folder / "mongod").is_file():
         return None
     environment = {**os.environ, "PYTHONPATH": str(HOME / "include")}
     command = [str(PYTHON), "-m", "llmtwin.local.mongod", str(folder)]

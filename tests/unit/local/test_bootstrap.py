@@ -72,8 +72,23 @@ def test_without_root_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPa
     assert "\n" not in str(caught.value)
 
 
-def test_a_broker_elsewhere_needs_no_rabbitmq_here(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("line", ["RABBITMQ_URL=amqp://there", 'LLMTWIN_RABBITMQ_URL = "amqp://there"'])
+def test_a_broker_that_dotenv_names_needs_no_rabbitmq_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.setattr(bootstrap, "HOME", tmp_path)
+    for name in ("RABBITMQ_URL", "LLMTWIN_RABBITMQ_URL"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / ".env").write_text("# RABBITMQ_URL=amqp://not-this\nLLMTWIN_RABBITMQ_URL=\n")
+    assert not bootstrap.runs_elsewhere("RABBITMQ_URL")
+    (tmp_path / ".env").write_text(f"{line}\n")
+    assert bootstrap.runs_elsewhere("RABBITMQ_URL")
+
+
+def test_a_broker_elsewhere_needs_no_rabbitmq_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bootstrap, "HOME", tmp_path)
     monkeypatch.setattr(bootstrap, "_has_rabbitmq", lambda: False)
+    monkeypatch.delenv("LLMTWIN_RABBITMQ_URL", raising=False)
     monkeypatch.delenv("RABBITMQ_URL", raising=False)
     assert "rabbitmq-server" in bootstrap.missing_packages(with_servers=True)
     assert "rabbitmq-server" not in bootstrap.missing_packages(with_servers=False)
