@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pika
 import pika.exceptions
 
-from llmtwin.errors import BrokerError
+from llmtwin.errors import BrokerError, SettingsError
 from llmtwin.events.topology import declare_topology
 from llmtwin.settings import redacted
 
@@ -18,13 +18,19 @@ if TYPE_CHECKING:
 
 
 def parameters(url: str) -> pika.URLParameters:
-    """Return pika's parameters for an AMQP URL, with a name that the broker's tools show."""
+    """Return pika's parameters for an AMQP URL, with a name that the broker's tools show.
+
+    Raises:
+        SettingsError: It is no AMQP URL.
+    """
     try:
         result = pika.URLParameters(url)
-    except (ValueError, TypeError) as error:
-        raise BrokerError(
-            f"not an AMQP URL: {redacted(url)} ({error}); set RABBITMQ_URL like amqp://host:5672/%2F"
-        ) from error
+    except (ValueError, TypeError):
+        # What the parser says may quote a part of the password, so it is left out.
+        raise SettingsError(
+            f"not an AMQP URL: {redacted(url)}; set RABBITMQ_URL like amqp://user:password@host:5672/%2F, "
+            "with / ? # @ : and % in a password percent-encoded"
+        ) from None
     result.client_properties = {"connection_name": "llmtwin"}
     result.blocked_connection_timeout = 60
     return result
@@ -35,6 +41,7 @@ def connect(url: str) -> Iterator[BlockingChannel]:
     """Open a channel on which the topology is declared and publishes are confirmed; closed at the end.
 
     Raises:
+        SettingsError: It is no AMQP URL.
         BrokerError: The broker is down or refused the login, or the connection was lost inside the block.
     """
     try:

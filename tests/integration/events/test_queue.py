@@ -11,7 +11,7 @@ import pytest
 from tests.documents import article, event
 
 from llmtwin.documents import Event, Operation
-from llmtwin.errors import BrokerError
+from llmtwin.errors import BrokerError, SettingsError
 from llmtwin.events import (
     DEAD_QUEUE,
     EXCHANGE,
@@ -24,6 +24,7 @@ from llmtwin.events import (
     queue_depth,
     requeue_dead_letters,
 )
+from llmtwin.events.connection import parameters
 from llmtwin.events.publisher import LARGEST_BODY
 from llmtwin.events.topology import SCHEMA_VERSION_HEADER
 
@@ -173,6 +174,14 @@ def test_a_broker_that_is_down_is_named_without_its_password() -> None:
     with pytest.raises(BrokerError, match="llmtwin up") as caught, connect("amqp://me:secret@127.0.0.1:1/%2F"):
         pass
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("password", ["sec#ret", "sec/ret", "sec?ret"])
+def test_a_password_that_breaks_the_url_is_not_told(password: str) -> None:
+    with pytest.raises(SettingsError, match="not an AMQP URL: amqp://host; set") as caught:
+        parameters(f"amqp://me:{password}@host")
+    assert caught.value.__suppress_context__
+    assert "sec" not in str(caught.value)
 
 
 def test_a_publisher_reports_a_message_nobody_would_get(channel: BlockingChannel, rabbitmq_url: str) -> None:
