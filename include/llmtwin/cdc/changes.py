@@ -43,9 +43,9 @@ def event_from_change(change: dict[str, Any]) -> Event | Poison | None:
     """
     operation = change["operationType"]
     if operation in _LOSSES:
-        namespace = ".".join(change.get("ns", {}).values())
+        names = [".".join(change[name].values()) for name in ("ns", "to") if name in change]
         raise CollectionLostError(
-            f"{namespace or 'the stream'}: {operation}; its documents vanished without a delete event each. "
+            f"{' to '.join(names) or 'the stream'}: {operation}; documents vanished without a delete event each. "
             "Restore the collection, or accept the loss: `llmtwin cdc --snapshot` starts anew and "
             "`llmtwin verify --repair` removes from Qdrant what MongoDB no longer holds."
         )
@@ -80,7 +80,7 @@ def _event(op: Operation, kind: Kind, key: Any, version: int, document: dict[str
     routing_key = f"{kind}.{op}"
     if not isinstance(key, UUID):
         body = orjson.dumps({"_id": str(key), "op": op, "kind": kind, "version": version})
-        return Poison(body, routing_key, f"_id {key!r} is no UUID; write documents through llmtwin")
+        return Poison(body, routing_key, f"its _id is no UUID; write documents through llmtwin: {key!r}")
     return Event(
         event_id=event_id(key, version, op),
         op=op,

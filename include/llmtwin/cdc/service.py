@@ -103,6 +103,8 @@ class CdcService:
         publisher.flush()
         state.save(database, place)
         log.info("snapshot complete", documents=count, version=version_of(began))
+        if not is_first:
+            log.warning("a copy tells of no delete: run `llmtwin verify --repair` once it is searchable")
 
     def _stream(self, database: Database[Row], publisher: Publisher[CdcState]) -> None:
         saved = state.load(database)
@@ -112,24 +114,29 @@ class CdcService:
             with _watch(database, saved) as stream:
                 log.info("streaming", database=database.name)
                 quiet = True
+                # What the publisher confirmed before the newest heartbeat is an older place than the heartbeat's.
+                passed = publisher.confirmed
                 saved_at = time.monotonic()
                 while not self._stop.is_set():
                     change = stream.try_next()
                     if change is not None:
                         quiet = False
                         self._hand_over(publisher, event_from_change(change), CdcState(token=change["_id"]))
-                    confirmed = publisher.confirmed  # also where a broken connection shows while nothing is published
+                    place = publisher.confirmed  # also where a broken connection shows while nothing is published
                     if time.monotonic() - saved_at < (_HEARTBEAT_SECONDS if quiet else _SAVE_SECONDS):
                         continue
                     if change is None:
                         # Nothing came for a while: the stream's own token moves on with the oplog although no watched
                         # document does, and must be stored before the oplog forgets the last one.
                         publisher.flush()
-                        confirmed, quiet = CdcState(token=_token(stream)), True
-                    saved = _save(database, confirmed, saved)
+                        passed, place, quiet = publisher.confirmed, CdcState(token=_token(stream)), True
+                    elif place == passed:
+                        continue
+                    saved = _save(database, place, saved)
                     saved_at = time.monotonic()
                 publisher.flush()
-                _save(database, publisher.confirmed, saved)
+                if publisher.confirmed != passed:
+                    _save(database, publisher.confirmed, saved)
         except OperationFailure as error:
             if error.code in _HISTORY_LOST:
                 raise HistoryLostError(
@@ -158,6 +165,7 @@ def _watch(database: Database[Row], place: CdcState) -> ChangeStream[Row]:
             "$match": {
                 "$or": [
                     {"operationType": {"$in": [*OPERATIONS, "drop", "rename"]}, **watched},
+                    {"operationType": "rename", "to.coll": watched["ns.coll"]},
                     {"operationType": {"$in": ["dropDatabase", "invalidate"]}},
                 ]
             }

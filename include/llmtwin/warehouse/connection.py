@@ -5,29 +5,44 @@ from __future__ import annotations
 from datetime import UTC
 from typing import Any
 
-from bson.codec_options import CodecOptions
+from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import MongoClient
 from pymongo.database import Database
-from pymongo.errors import PyMongoError
+from pymongo.errors import ConfigurationError, PyMongoError
 
 from llmtwin.errors import NotAReplicaSetError, WarehouseError
 from llmtwin.settings import Settings, redacted
 
 Row = dict[str, Any]
 
-# Without these two, UUIDs come back as opaque binaries and times without a zone.
-CODEC: CodecOptions[Row] = CodecOptions(uuid_representation=4, tz_aware=True, tzinfo=UTC)
+# Without the first two, UUIDs come back as opaque binaries and times without a zone. Without the last two, one document
+# that another program wrote with a date beyond the year 9999 or a broken string makes all that are read with it
+# unreadable; so it comes as a `DatetimeMS`, or with U+FFFD in its text, and the contracts decide about it alone.
+CODEC: CodecOptions[Row] = CodecOptions(
+    uuid_representation=4,
+    tz_aware=True,
+    tzinfo=UTC,
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+    unicode_decode_error_handler="replace",
+)
 
 
 def connect(settings: Settings, timeout_seconds: float = 10.0) -> MongoClient[Row]:
     """Return a client that has reached the server.
 
     Raises:
-        WarehouseError: No server answers at the URL in the settings.
+        WarehouseError: The URL in the settings is none, or no server answers there.
     """
-    client: MongoClient[Row] = MongoClient(
-        settings.mongodb, serverSelectionTimeoutMS=int(timeout_seconds * 1000), appname="llmtwin", connect=False
-    )
+    try:
+        client: MongoClient[Row] = MongoClient(
+            settings.mongodb, serverSelectionTimeoutMS=int(timeout_seconds * 1000), appname="llmtwin", connect=False
+        )
+    except (ConfigurationError, ValueError):
+        # What pymongo says may quote a part of the password, so it is left out.
+        raise WarehouseError(
+            f"not a MongoDB URL: {redacted(settings.mongodb)}; set MONGODB_URL like "
+            "mongodb://user:password@host:27017/?replicaSet=rs0, with / ? # @ : and % in a password percent-encoded"
+        ) from None
     try:
         client.admin.command("ping")
     except PyMongoError as error:

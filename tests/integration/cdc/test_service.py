@@ -9,9 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import bson
 import pymongo
 import pytest
 from bson import ObjectId
+from bson.datetime_ms import DatetimeMS
+from bson.raw_bson import RawBSONDocument
 from pymongo.errors import PyMongoError
 from tests.conftest import BINARIES
 from tests.documents import article, post, source_file
@@ -24,6 +27,7 @@ from llmtwin.local.ports import free_port
 from llmtwin.local.servers import MongoServer
 from llmtwin.settings import Settings
 from llmtwin.warehouse import ensure_schema
+from llmtwin.warehouse.connection import CODEC
 
 if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel
@@ -172,6 +176,26 @@ def test_an_idle_stream_still_advances_its_token(
     assert queue_depth(channel) == 0
 
 
+def test_stopping_does_not_go_back_behind_the_last_heartbeat(
+    settings: Settings, mongodb: Warehouse, channel: BlockingChannel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llmtwin.cdc.service._HEARTBEAT_SECONDS", 0.1)
+
+    def stored_time() -> str:
+        place = state.load(mongodb)
+        return place.token["_data"][2:18] if place and place.token else ""  # a token begins with the time it is of
+
+    with running(settings):
+        wait_for(stored_time)
+        insert(mongodb, article(1))
+        wait_for(lambda: queue_depth(channel))
+        written = mongodb.client.admin.command("ping")["operationTime"]
+        written_time = f"{written.time:08X}{written.inc:08X}"
+        mongodb.unwatched.insert_one({})
+        wait_for(lambda: stored_time() > written_time)
+    assert stored_time() > written_time
+
+
 def test_the_place_is_not_stored_before_the_broker_confirmed(
     settings: Settings, mongodb: Warehouse, channel: BlockingChannel
 ) -> None:
@@ -240,16 +264,52 @@ def test_a_dropped_collection_stops_with_the_way_out(
     assert "verify --repair" in str(raised[0])
 
 
+def test_a_collection_that_another_is_renamed_over_stops_with_the_way_out(
+    settings: Settings, mongodb: Warehouse, channel: BlockingChannel
+) -> None:
+    with running(settings) as raised:
+        wait_for(lambda: state.load(mongodb))
+        mongodb.restored.insert_one({})
+        mongodb.restored.rename("articles", dropTarget=True)
+        wait_for(lambda: raised)
+    assert isinstance(raised[0], CollectionLostError)
+    assert f"{mongodb.name}.restored to {mongodb.name}.articles: rename" in str(raised[0])
+
+
+def test_dates_and_strings_that_python_cannot_hold_stop_nothing(
+    settings: Settings, mongodb: Warehouse, channel: BlockingChannel
+) -> None:
+    far, latin = (article(number, "cafe").model_dump(by_alias=True) | {"kind": "article"} for number in (1, 2))
+    not_utf8 = bson.encode(latin, codec_options=CODEC).replace(b"cafe", b"caf\xe9")
+    with running(settings) as raised:
+        wait_for(lambda: state.load(mongodb))
+        mongodb.articles.insert_one(far | {"published_at": DatetimeMS(10**15)})
+        mongodb.articles.insert_one(RawBSONDocument(not_utf8))
+        insert(mongodb, article(3))
+        wait_for(lambda: raised or queue_depth(channel) == 3)
+    assert not raised
+    streamed = {event.document_id: event.document or {} for event in collect(channel)}
+    with running(settings, snapshot=True) as raised:
+        wait_for(lambda: raised or queue_depth(channel) == 3)
+    assert not raised
+    assert {event.document_id: event.document for event in collect(channel)} == streamed
+    assert streamed[article(1).id]["published_at"] == "DatetimeMS(1000000000000000)"
+    assert streamed[article(2).id]["content"] == "caf\N{REPLACEMENT CHARACTER}"
+
+
 def test_a_document_that_can_be_no_event_goes_to_the_dead_letters(
     settings: Settings, mongodb: Warehouse, channel: BlockingChannel
 ) -> None:
     with running(settings) as raised:
         wait_for(lambda: state.load(mongodb))
-        mongodb.get_collection("articles").insert_one({"_id": ObjectId()}, bypass_document_validation=True)
+        for key in (ObjectId(), "endless" * 100_000):
+            mongodb.get_collection("articles").insert_one({"_id": key}, bypass_document_validation=True)
         insert(mongodb, article(1))
         wait_for(lambda: queue_depth(channel) == 1)
     assert not raised
-    assert "is no UUID" in list_dead_letters(channel)[0].reason
+    letters = list_dead_letters(channel)
+    assert len(letters) == 2
+    assert all("is no UUID" in letter.reason for letter in letters)
 
 
 class StandaloneMongo(MongoServer):
