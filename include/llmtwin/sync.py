@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 CLEAN, CHUNK, EMBED = "stg_documents", "int_chunks", "fct_embeddings"
+# While so many batches fail, the queue keeps what comes; Airflow maps a run over 1,024 at the most.
+MOST_PENDING = 100
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,12 @@ class Drained:
     events: int
     dead: int
     pending: list[str]
-    """Ids of all batches that are not finished, oldest first: the new one and any that an earlier run left."""
+    """Ids of the batches that are not finished, oldest first: the new one and any that an earlier run left."""
 
 
 def drain(settings: Settings) -> Drained:
-    """Take what is in the queue into a new batch, unless Qdrant is down: then events wait where they are safe.
+    """Take what is in the queue into a new batch, unless Qdrant is down or ``MOST_PENDING`` batches are unfinished:
+    then events wait where they are safe.
 
     Raises:
         VectorStoreError: Qdrant is down. Nothing was taken.
@@ -46,11 +49,13 @@ def drain(settings: Settings) -> Drained:
     def stage(batch: Sequence[Event]) -> None:
         staging.create_batch(settings.batches, event_table(batch))
 
-    with events.connect(settings.rabbitmq) as channel:
-        result = events.drain(channel, limits, stage)
+    result = events.DrainResult()
+    if len(staging.pending_batches(settings.batches)) < MOST_PENDING:
+        with events.connect(settings.rabbitmq) as channel:
+            result = events.drain(channel, limits, stage)
     staging.prune_batches(settings.batches, settings.keep_batches)
     pending = [batch.id for batch in staging.pending_batches(settings.batches)]
-    return Drained(result.messages, result.events, result.dead, pending)
+    return Drained(result.messages, result.events, result.dead, pending[:MOST_PENDING])
 
 
 def clean(batch_id: str, settings: Settings) -> dict[str, Any]:

@@ -46,6 +46,8 @@ Item = TypeVar("Item")
 
 # Points in one request: 256 × (384 floats + 1 kB of text) is some 2 MB of JSON.
 _PORTION = 256
+# Qdrant refuses a request over 32 MB, and a character takes up to 6 bytes in it. A longer text has a request to itself.
+_PORTION_CHARACTERS = 4_000_000
 
 
 @dataclass
@@ -220,8 +222,22 @@ def _chunk_ids(client: QdrantClient, collection: str, rows: Iterable[Row]) -> di
 
 
 def _upsert(client: QdrantClient, collection: str, points: Sequence[models.PointStruct]) -> None:
-    for portion in _portions(points):
+    for portion in _requests(points):
         client.upsert(collection, portion, wait=True)
+
+
+def _requests(points: Iterable[models.PointStruct]) -> Iterator[list[models.PointStruct]]:
+    portion: list[models.PointStruct] = []
+    characters = 0
+    for point in points:
+        length = len((point.payload or {}).get("content", ""))
+        if portion and (len(portion) == _PORTION or characters + length > _PORTION_CHARACTERS):
+            yield portion
+            portion, characters = [], 0
+        portion.append(point)
+        characters += length
+    if portion:
+        yield portion
 
 
 def _delete(client: QdrantClient, collection: str, ids: Sequence[str]) -> None:

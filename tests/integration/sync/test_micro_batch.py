@@ -303,6 +303,42 @@ def test_one_batch_holds_no_more_than_the_limit(queue: Settings, mongodb: Databa
     assert_agreement(queue, mongodb)
 
 
+def test_a_batch_of_long_texts_fits_into_qdrants_requests(queue: Settings) -> None:
+    publish(queue, *(event(source_file(number, "x = 1\n" * 600_000)) for number in range(12)))
+    [batch_id] = sync.drain(queue).pending
+    sync.clean(batch_id, queue)
+    with vectors.connect(queue) as client:
+        assert client.count("cleaned_repositories").count == 12
+
+
+def test_nothing_is_drained_while_many_batches_fail(queue: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync, "MOST_PENDING", 2)
+    for number in range(3):
+        publish(queue, event(article(number)))
+        drained = sync.drain(queue)
+    assert (drained.messages, drained.pending) == (0, [batch.id for batch in batches(queue.batches)])
+    assert len(drained.pending) == 2
+    for batch_id in drained.pending:
+        sync.run_batch(batch_id, queue)
+    assert run(queue).messages == 1
+
+
+def test_a_document_that_became_unreadable_is_named_and_keeps_its_last_good_version(
+    queue: Settings, mongodb: Database[dict[str, Any]]
+) -> None:
+    publish(queue, event(article(1)))
+    run(queue)
+    row = article(1).model_dump(by_alias=True) | {"kind": "article", "content": None}
+    mongodb.articles.insert_one(row)
+    publish(queue, event_of(article(1).id, Kind.ARTICLE, 2, Operation.UPDATE, {"_id": str(article(1).id)}))
+    run(queue)
+    with vectors.connect(queue) as client:
+        [found, *_] = [found for found in vectors.compare(mongodb, client, queue) if found.kind is Kind.ARTICLE]
+        assert len(points(client, "cleaned_articles")) == 1
+    assert "content" in found.unreadable[article(1).id]
+    assert found.holds
+
+
 def test_repair_publishes_what_differs(queue: Settings, mongodb: Database[dict[str, Any]]) -> None:
     from llmtwin.cdc import repair
 
