@@ -2,16 +2,17 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+INSTRUCTOR := .local/instructor
 
 # Handed to the demo through the environment, so that no character of a name or link means anything to make or sh.
 override AUTHOR := $(value AUTHOR)
 override LINKS := $(value LINKS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-lint demo up down status test lint format bench chaos clean
+.PHONY: help setup setup-dev setup-lint demo up down status test lint format bench chaos reference clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## virtual environment, requirements, RabbitMQ, MongoDB
 	@$(PYTHON) include/llmtwin/local/bootstrap.py
@@ -37,8 +38,8 @@ down: ## stop the local stack
 status: setup ## show every service
 	@$(BIN)/llmtwin status
 
-test: setup-dev ## the whole suite, against real servers on free ports
-	@$(BIN)/pytest -m "not chaos"
+test: setup-dev ## the suite but chaos and reference, against real servers on free ports
+	@$(BIN)/pytest -m "not chaos and not reference"
 
 lint: setup-lint ## ruff and mypy
 	@$(BIN)/ruff check
@@ -54,6 +55,19 @@ bench: setup-dev ## benchmarks, as ratios within one run
 
 chaos: setup-dev ## the tests that kill processes at random moments
 	@$(BIN)/pytest -m chaos
+
+reference: setup-dev $(INSTRUCTOR)/complete ## compare INSTRUCTOR models with InstructorEmbedding, in an environment of its own
+	@$(BIN)/pytest -m reference
+
+# A CPU build of torch where one is to be had: from where pip looks anyway, or from PyTorch; PyPI's brings gigabytes of CUDA.
+$(INSTRUCTOR)/complete: requirements-instructor.txt
+	@echo "installing $< into $(INSTRUCTOR): some minutes, once"
+	@rm -rf $(INSTRUCTOR) && $(PYTHON) -m venv $(INSTRUCTOR)
+	@torch=$$(grep '^torch==' $<); set -- $(INSTRUCTOR)/bin/pip -qq --disable-pip-version-check install; \
+	"$$@" $$torch+cpu 2>/dev/null || "$$@" --index-url https://download.pytorch.org/whl/cpu $$torch+cpu 2>/dev/null || \
+	"$$@" $$torch
+	@$(INSTRUCTOR)/bin/pip -qq --disable-pip-version-check install --no-deps --requirement $<
+	@touch $@
 
 clean: down ## stop the stack; remove .local and .venv
 	rm -rf .local .venv
