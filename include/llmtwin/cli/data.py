@@ -30,6 +30,7 @@ def crawl(
     Local paths are allowed: whoever types this may read them anyway.
     """
     from rich.console import Console
+    from rich.markup import escape
 
     from llmtwin import crawling, warehouse
     from llmtwin.errors import SourceError
@@ -42,7 +43,7 @@ def crawl(
         database = warehouse.open_database(client, settings)
         warehouse.ensure_schema(database)
         for source in crawling.sources_to_crawl(database, author, links or []):
-            with console.status(f"crawling {source.link} …"):
+            with console.status(f"crawling {escape(source.link)} …"):
                 try:
                     results[source.link] = crawling.crawl_source(database, source, settings)
                 except SourceError as error:
@@ -113,6 +114,7 @@ def verify(
 ) -> None:
     """Compare MongoDB and Qdrant, document by document and chunk by chunk; exit code 1 if they differ."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from llmtwin import vectors, warehouse
@@ -134,7 +136,7 @@ def verify(
         console.print(table)
         for found in agreements:
             for document_id, reason in found.unreadable.items():
-                console.print(f"unreadable {found.kind} {document_id}: {reason}")
+                console.print(f"unreadable {found.kind} {document_id}: {escape(reason)}")
         if all(found.holds for found in agreements):
             console.print("MongoDB and Qdrant agree")
             return
@@ -149,6 +151,7 @@ def verify(
 
 def crawl_table(results: dict[str, dict[str, Any]]) -> RenderableType:
     """Return crawl results as a table, one row per link."""
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -158,7 +161,7 @@ def crawl_table(results: dict[str, dict[str, Any]]) -> RenderableType:
         table.add_column(heading, justify="right")
     for link, result in results.items():
         numbers = [_count(result.get(heading, 0)) for heading in headings]
-        table.add_row(link, *map(str, numbers))
+        table.add_row(escape(link), *map(str, numbers))
     return table
 
 

@@ -34,6 +34,7 @@ def demo(
 ) -> None:
     """Start everything, crawl, wait until it is searchable, and show what happened."""
     from rich.console import Console
+    from rich.markup import escape
 
     from llmtwin import sources, vectors, warehouse
     from llmtwin.cli.data import hit_panel
@@ -83,7 +84,7 @@ def demo(
 
     console.rule("[bold]3 · a question")
     question = question or (QUESTION if not links else f"What does {author} write about?")
-    console.print(f"[bold]{question}[/]")
+    console.print(f"[bold]{escape(question)}[/]")
     hits = vectors.search(question, settings, limit=5)
     # In this repository the file that asks the question is its best match.
     console.print(*[hit_panel(hit) for hit in hits if hit.path != "include/llmtwin/cli/demo.py"][:3], sep="\n")
@@ -151,6 +152,7 @@ def _progress_table(state: str, progress: Progress, seconds: float) -> Renderabl
 
 def _report(settings: Settings, summary: list[dict[str, Any]], progress: Progress, since: datetime) -> RenderableType:
     from rich.console import Group
+    from rich.markup import escape
     from rich.table import Table
 
     from llmtwin.crawling import COUNTS
@@ -161,7 +163,7 @@ def _report(settings: Settings, summary: list[dict[str, Any]], progress: Progres
     for heading in (*COUNTS, "failed"):
         crawled.add_column(heading, justify="right")
     for row in summary:
-        crawled.add_row(row["domain"], *(str(row[name]) for name in COUNTS), str(len(row["failed"])))
+        crawled.add_row(escape(row["domain"]), *(str(row[name]) for name in COUNTS), str(len(row["failed"])))
     batches = Table(title="micro-batches", title_justify="left")
     for heading in ("batch", "events", "documents", "chunks", "embedded", "bad", "seconds"):
         batches.add_column(heading, justify="left" if heading == "batch" else "right", no_wrap=True)
@@ -174,7 +176,7 @@ def _report(settings: Settings, summary: list[dict[str, Any]], progress: Progres
     for alias, count in progress.points.items():
         points.add_row(alias, str(count))
     parts: list[RenderableType] = [crawled, batches, points]
-    parts += [f"[red]failed: {reason}[/]" for row in summary for reason in row["failed"]]
+    parts += [f"[red]failed: {escape(reason)}[/]" for row in summary for reason in row["failed"]]
     delays = seconds_to_searchable(settings, since)
     if delays:
         median, late = percentiles(delays)

@@ -36,6 +36,7 @@ def cdc(
 def list_letters(limit: Annotated[int, typer.Option(min=1, help="How many, oldest first.")] = 50) -> None:
     """Show dead letters with their reasons; they stay where they are."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from llmtwin import events
@@ -48,7 +49,8 @@ def list_letters(limit: Annotated[int, typer.Option(min=1, help="How many, oldes
     for heading in ("#", "routing key", "message id", "bytes", "reason"):
         table.add_column(heading, overflow="fold")
     for letter in letters:
-        table.add_row(str(letter.number), letter.routing_key, letter.message_id, str(len(letter.body)), letter.reason)
+        texts = map(escape, (letter.routing_key, letter.message_id or "", str(len(letter.body)), letter.reason))
+        table.add_row(str(letter.number), *texts)
     console = Console()
     console.print(table if letters else "no dead letters")
     if depth > len(letters):
