@@ -8,10 +8,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
 from pymongo.database import Database
 
 from llmtwin import sources, warehouse
 from llmtwin.documents import user_id
+from llmtwin.documents.contract import Text
 from llmtwin.errors import SettingsError, SourceError
 from llmtwin.settings import Settings
 from llmtwin.warehouse import RegisteredSource
@@ -25,7 +27,7 @@ def sources_to_crawl(database: Database[Row], author: str | None, links: Sequenc
     """Register these links and return them; without links return all registered sources, of the author if given.
 
     Raises:
-        SettingsError: There are links but nobody who wrote what is behind them.
+        SettingsError: There are links but nobody who wrote what is behind them, or a link or the author is no text.
     """
     links = [link.strip() for link in links if link.strip()]
     if not links:
@@ -33,8 +35,11 @@ def sources_to_crawl(database: Database[Row], author: str | None, links: Sequenc
         return [source for source in everything if not author or source.author_id == user_id(author)]
     if not (author and author.strip()):
         raise SettingsError("links need an author: give the full name of whoever wrote what is behind them")
+    links = [sources.registered_link(link) for link in links]
+    for given in (author, *links):
+        _require_text(given)
     user = warehouse.get_or_create_user(database, author)
-    registered = {link: warehouse.register_source(database, user, link) for link in map(sources.registered_link, links)}
+    registered = {link: warehouse.register_source(database, user, link) for link in links}
     return list(registered.values())
 
 
@@ -54,6 +59,13 @@ def crawl_source(database: Database[Row], source: RegisteredSource, settings: Se
     failed = "; ".join(result.failed[:5]) + (f"; and {len(result.failed) - 5} more" if len(result.failed) > 5 else "")
     warehouse.finish_crawl(database, source, counts, failed or None)
     return result.to_dict()
+
+
+def _require_text(given: str) -> None:
+    try:
+        TypeAdapter(Text).validate_python(given)
+    except ValidationError as error:
+        raise SettingsError(f"{given!r} can be no author or link: {error.errors()[0]['msg']}") from error
 
 
 def by_pool(registered: Iterable[RegisteredSource], pools: Sequence[str]) -> dict[str, list[dict[str, str]]]:
