@@ -12,6 +12,7 @@ from llmtwin.documents import Kind
 from llmtwin.features import Embedder, embedder_for
 from llmtwin.features.embedding import open_model
 from llmtwin.features.embedding.prompts import document_prompt, query_prompt
+from llmtwin.features.embedding.source import weight_files
 from llmtwin.settings import Settings
 
 TEXTS = ["def add(a, b): return a + b", "hello world", "a " * 600, "class Graph"]
@@ -74,3 +75,11 @@ def test_prompts_name_the_kind_and_other_models_get_none(folder: Path) -> None:
     assert document_prompt(instructor, Kind.POST) == "Represent the post for retrieval: "
     assert "article" in query_prompt(instructor, Kind.ARTICLE)
     assert document_prompt(other, Kind.POST) == query_prompt(other, Kind.POST) == ""
+
+
+def test_the_weights_of_every_layer_count_whatever_their_format(tmp_path: Path) -> None:
+    for name in ("model.safetensors", "pytorch_model.bin", "2_Dense/pytorch_model.bin"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    names = [str(file.relative_to(tmp_path)) for file in weight_files(tmp_path)]
+    assert names == ["2_Dense/pytorch_model.bin", "model.safetensors"]

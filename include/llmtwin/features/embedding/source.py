@@ -77,8 +77,13 @@ def _from_hub(name: str) -> Path:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the files that hold the model's weights, sorted; safetensors preferred."""
-    return sorted(folder.rglob("*.safetensors")) or sorted(folder.rglob("pytorch_model*.bin"))
+    """Return the files that hold the model's weights, sorted; in a folder that has both, safetensors are what is read.
+
+    A model's layers lie in folders of their own, and may be of different formats.
+    """
+    files = sorted(folder.rglob("*.safetensors"))
+    of_format = {file.parent for file in files}
+    return sorted(files + [file for file in folder.rglob("pytorch_model*.bin") if file.parent not in of_format])
 
 
 def _first_line(error: Exception) -> str:
