@@ -37,6 +37,8 @@ log = structlog.get_logger(__name__)
 
 _HISTORY_LOST = {286, 280}  # ChangeStreamHistoryLost, ChangeStreamFatalError
 _AWAIT_MS = 500  # how long the server holds an empty reply; bounds the wait for a stop signal
+# Well below the publisher's window, so that it has something to send while MongoDB prepares the next reply.
+_BATCH = 300
 _SAVE_SECONDS = 1.0
 _HEARTBEAT_SECONDS = 10.0
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -172,7 +174,8 @@ def _watch(database: Database[Row], place: CdcState) -> ChangeStream[Row]:
         }
     ]
     start = {"resume_after": place.token} if place.token else {"start_at_operation_time": place.start_time}
-    return database.watch(pipeline, full_document="updateLookup", max_await_time_ms=_AWAIT_MS, **start)
+    options: dict[str, Any] = {"full_document": "updateLookup", "batch_size": _BATCH, "max_await_time_ms": _AWAIT_MS}
+    return database.watch(pipeline, **options, **start)
 
 
 def _token(stream: ChangeStream[Row]) -> Row | None:
