@@ -5,6 +5,7 @@ Ask for what a test needs, and only that is started:
 - ``mongodb_url``, ``rabbitmq_url``, ``qdrant_url``: the URL of a running server, shared by the session.
 - ``mongodb``: a fresh pymongo database on it, dropped after the test.
 - ``settings``: a ``Settings`` that points at all three, with ``mongodb``'s database and its data in ``tmp_path``.
+- ``empty_stores``: the same, with an empty queue and an empty Qdrant.
 
 Nothing is shared between two tests but the servers themselves: use database, queue and collection names of your own, or
 empty what you use first.
@@ -91,6 +92,21 @@ def settings(
         qdrant_url=qdrant_url,
         mongodb_database=mongodb.name,
     )
+
+
+@pytest.fixture
+def empty_stores(settings: Settings) -> Settings:
+    """``settings``, after what other tests left in the queue and in Qdrant was removed."""
+    from llmtwin import vectors
+    from llmtwin.events import DEAD_QUEUE, QUEUE, connect
+
+    with connect(settings.rabbitmq) as channel:
+        channel.queue_purge(QUEUE)
+        channel.queue_purge(DEAD_QUEUE)
+    with vectors.connect(settings) as client:
+        for collection in client.get_collections().collections:
+            client.delete_collection(collection.name)
+    return settings
 
 
 def _serve(server: Server) -> Iterator[str]:

@@ -11,22 +11,12 @@ from tests.dags.conftest import run
 from tests.documents import article, event, post
 
 from llmtwin import vectors
-from llmtwin.events import DEAD_QUEUE, QUEUE, Publisher, connect
+from llmtwin.events import Publisher
 from llmtwin.settings import Settings
 from llmtwin.staging import pending_batches
 from llmtwin.warehouse import ensure_schema, registered_sources
 
-pytestmark = pytest.mark.stack
-
-
-@pytest.fixture(autouse=True)
-def clean_stores(airflow_settings: Settings) -> None:
-    with connect(airflow_settings.rabbitmq) as channel:
-        channel.queue_purge(QUEUE)
-        channel.queue_purge(DEAD_QUEUE)
-    with vectors.connect(airflow_settings) as client:
-        for collection in client.get_collections().collections:
-            client.delete_collection(collection.name)
+pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("empty_stores")]
 
 
 def test_sync_features_makes_events_searchable(airflow_settings: Settings) -> None:

@@ -26,7 +26,7 @@ from tests.e2e.supervised import Supervised
 
 from llmtwin import vectors, warehouse
 from llmtwin.documents import KIND_OF_COLLECTION, chunk_id
-from llmtwin.events import DEAD_QUEUE, QUEUE, connect, queue_depth
+from llmtwin.events import DEAD_QUEUE, connect, queue_depth
 from llmtwin.local.ports import free_port
 from llmtwin.local.servers import MongoServer, QdrantServer, RabbitServer, Server
 from llmtwin.local.services import settings_environment
@@ -64,18 +64,6 @@ class MortalServer:
 
 
 @pytest.fixture
-def emptied(settings: Settings) -> Settings:
-    """Settings of the session's servers, with an empty queue and an empty Qdrant."""
-    with connect(settings.rabbitmq) as channel:
-        channel.queue_purge(QUEUE)
-        channel.queue_purge(DEAD_QUEUE)
-    with vectors.connect(settings) as client:
-        for collection in client.get_collections().collections:
-            client.delete_collection(collection.name)
-    return settings
-
-
-@pytest.fixture
 def mortal_servers(tmp_path: Path) -> Iterator[list[MortalServer]]:
     """MongoDB, RabbitMQ and Qdrant, for this test alone."""
     servers: list[Server] = [
@@ -92,8 +80,8 @@ def mortal_servers(tmp_path: Path) -> Iterator[list[MortalServer]]:
         yield mortal
 
 
-def test_survives_kills_of_the_pipeline(emptied: Settings) -> None:
-    run(emptied, seed=1, kills=12)
+def test_survives_kills_of_the_pipeline(empty_stores: Settings) -> None:
+    run(empty_stores, seed=1, kills=12)
 
 
 @pytest.mark.chaos

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -16,7 +16,7 @@ from tests.documents import article, event, event_of, post, source_file
 from llmtwin import sync, vectors
 from llmtwin.documents import Event, Kind, Operation, RawDocument
 from llmtwin.errors import BatchError, BrokerError, TableTestError, VectorStoreError
-from llmtwin.events import DEAD_QUEUE, EXCHANGE, QUEUE, Publisher, connect, list_dead_letters, queue_depth
+from llmtwin.events import EXCHANGE, Publisher, connect, list_dead_letters, queue_depth
 from llmtwin.settings import Settings
 from llmtwin.staging import batches, open_batch, pending_batches
 from llmtwin.warehouse import ensure_schema
@@ -31,15 +31,9 @@ LONG = "Ein Absatz über Größen und Maße. " * 120
 
 
 @pytest.fixture
-def queue(settings: Settings) -> Iterator[Settings]:
+def queue(empty_stores: Settings) -> Settings:
     """Settings of an empty queue and an empty Qdrant."""
-    with connect(settings.rabbitmq) as channel:
-        channel.queue_purge(QUEUE)
-        channel.queue_purge(DEAD_QUEUE)
-    with vectors.connect(settings) as client:
-        for collection in client.get_collections().collections:
-            client.delete_collection(collection.name)
-    yield settings
+    return empty_stores
 
 
 def publish(settings: Settings, *events: Event) -> None:
