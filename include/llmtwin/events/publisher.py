@@ -72,15 +72,16 @@ class Publisher(Generic[Marker]):
         self._connection = pika.SelectConnection(
             parameters(self._url),
             on_open_callback=lambda connection: connection.channel(on_open_callback=self._on_channel),
-            on_open_error_callback=lambda _, error: self._fail(f"refused the connection: {error!r}"),
-            on_close_callback=lambda _, reason: self._on_closed(reason),
+            on_open_error_callback=lambda _, error: self._on_connection_closed(error),
+            on_close_callback=lambda _, reason: self._on_connection_closed(reason),
         )
         self._thread.start()
         with self._state:
             if not self._state.wait_for(lambda: self._ready or self._failure, timeout=30):
                 self._failure = BrokerError(f"RabbitMQ at {redacted(self._url)} did not open a channel within 30 s")
-            if self._failure:
-                raise self._failure
+        if self._failure:
+            self.__exit__(None, None, None)
+            raise self._failure
         return self
 
     def __exit__(
@@ -89,6 +90,8 @@ class Publisher(Generic[Marker]):
         self._closing = True
         self._connection.ioloop.add_callback_threadsafe(self._close)
         self._thread.join(timeout=10)
+        if not self._thread.is_alive():
+            self._connection.ioloop.close()
 
     def publish(self, event: Event, marker: Marker) -> None:
         """Hand an event over; returns before it is confirmed.
@@ -179,7 +182,7 @@ class Publisher(Generic[Marker]):
         channel.add_on_return_callback(
             lambda _, method, *__: self._fail(f"has no queue for {method.exchange}/{method.routing_key}")
         )
-        channel.add_on_close_callback(lambda _, reason: self._on_closed(reason))
+        channel.add_on_close_callback(lambda _, reason: self._on_channel_closed(reason))
         channel.confirm_delivery(self._on_confirm, callback=self._on_ready)
 
     def _on_ready(self, _: Any) -> None:
@@ -218,16 +221,23 @@ class Publisher(Generic[Marker]):
                 self._confirmed_tags.discard(head)
             self._state.notify_all()
 
-    def _on_closed(self, reason: Exception) -> None:
+    def _on_channel_closed(self, reason: Exception) -> None:
+        if not self._closing:
+            self._fail(f"closed the channel: {reason!r}")
+        if self._connection.is_open:
+            self._connection.close()
+
+    def _on_connection_closed(self, reason: Exception) -> None:
         if not self._closing:
             self._fail(f"closed the connection: {reason!r}")
+        # Only now: a loop that stops earlier leaves the socket open.
         self._connection.ioloop.stop()
 
     def _close(self) -> None:
-        if self._connection.is_open:
-            self._connection.close()
-        else:
+        if self._connection.is_closed:
             self._connection.ioloop.stop()
+        elif not self._connection.is_closing:
+            self._connection.close()
 
     def _fail(self, what: str) -> None:
         with self._state:

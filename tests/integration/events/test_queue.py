@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
@@ -26,7 +29,7 @@ from llmtwin.events import (
 )
 from llmtwin.events.connection import parameters
 from llmtwin.events.publisher import LARGEST_BODY
-from llmtwin.events.topology import SCHEMA_VERSION_HEADER
+from llmtwin.events.topology import DEAD_EXCHANGE, SCHEMA_VERSION_HEADER
 
 if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel
@@ -99,6 +102,10 @@ def test_nothing_is_acknowledged_when_writing_fails(channel: BlockingChannel, ra
 
     with pytest.raises(OSError, match="No space left"), connect(rabbitmq_url) as other:
         drain(other, DrainLimits(), full_disk)
+    for _ in range(500):  # the broker takes a moment to make them ready again
+        if queue_depth(channel) == 10:
+            break
+        channel.connection.sleep(0.01)
     taken, _ = collect(channel)
     assert len(taken) == 10
 
@@ -182,6 +189,24 @@ def test_a_password_that_breaks_the_url_is_not_told(password: str) -> None:
         parameters(f"amqp://me:{password}@host")
     assert caught.value.__suppress_context__
     assert "sec" not in str(caught.value)
+
+
+def test_a_publisher_leaves_no_socket_and_no_thread_behind(channel: BlockingChannel, rabbitmq_url: str) -> None:
+    def held() -> tuple[int, int]:
+        return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
+
+    gc.disable()  # it would close what was left open
+    try:
+        before = held()
+        publish(rabbitmq_url, [event(article(1))])
+        with Publisher[int](rabbitmq_url) as publisher:
+            channel.exchange_delete(DEAD_EXCHANGE)  # so the broker closes the publisher's channel
+            publisher.publish_dead(b"", "article.create", "no reason", 0)
+            with pytest.raises(BrokerError, match=r"closed the channel.*NOT_FOUND"):
+                publisher.flush()
+        assert held() == before
+    finally:
+        gc.enable()
 
 
 def test_a_publisher_reports_a_message_nobody_would_get(channel: BlockingChannel, rabbitmq_url: str) -> None:
