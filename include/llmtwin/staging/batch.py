@@ -68,7 +68,10 @@ class Batch:
         except FileNotFoundError as error:
             raise BatchError(f"batch {self.id} has no table {table}: build it first, or clear its task") from error
         except (pa.ArrowException, OSError) as error:
-            raise BatchError(f"{path} cannot be read ({error}): delete the file and build {table} again") from error
+            way_out = f"delete the file and build {table} again"
+            if table == SOURCE:  # nothing builds it, and its events are acknowledged
+                way_out = f"remove {self.folder}, then run `llmtwin verify --repair`, which sends its events again"
+            raise BatchError(f"{path} cannot be read ({error}): {way_out}") from error
 
     def write(self, table: str, rows: pa.Table) -> Path:
         """Write a table durably, in place of an earlier one."""

@@ -210,6 +210,9 @@ def test_a_damaged_table_says_how_to_mend_it(tmp_path: Path) -> None:
     batch.path("stg_numbers").write_bytes(b"PAR1 broken")
     with pytest.raises(BatchError, match="delete the file and build stg_numbers again"):
         batch.read("stg_numbers")
+    batch.path("cdc_events").write_bytes(b"")
+    with pytest.raises(BatchError, match=f"remove {batch.folder}, then run `llmtwin verify --repair`"):
+        batch.read("cdc_events")
 
 
 def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
