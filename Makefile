@@ -50,8 +50,8 @@ format: setup-lint ## format the code
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-bench: setup-dev ## benchmarks, as ratios within one run
-	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: setup-dev ## benchmarks, as ratios within one run; NAMES="cdc drain …" for some
+	@$(BIN)/python tests/benchmarks $(NAMES)
 
 chaos: setup-dev ## the tests that kill processes at random moments
 	@$(BIN)/pytest -m chaos

@@ -65,10 +65,8 @@ def drain_table(settings: Settings) -> Table:
 
 def consume_bare(channel: BlockingChannel, _: Settings) -> None:
     """Consume and acknowledge all, and do nothing with it."""
-    taken = 0
     channel.basic_qos(prefetch_count=PREFETCH)
-    for method, _properties, _body in channel.consume(QUEUE):
-        taken += 1
+    for taken, (method, _properties, _body) in enumerate(channel.consume(QUEUE), 1):
         if taken % (PREFETCH // 2) == 0 or taken == DOCUMENTS:
             channel.basic_ack(method.delivery_tag, multiple=True)
         if taken == DOCUMENTS:

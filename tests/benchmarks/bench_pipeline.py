@@ -31,7 +31,9 @@ def main() -> None:
     # Fair to PyTorch on a busy machine: its waiting threads give up their core instead of spinning on it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with installation("rabbitmq", "qdrant") as installed:
-        settings = installed.model_copy(update={"models_dir": None})  # the bare loop finds its model there, and no other
+        settings = installed.model_copy(
+            update={"models_dir": None}
+        )  # the bare loop finds its model there, and no other
         embedder = embedder_for(Kind.ARTICLE, settings)
         embedder.embed(["load the model before the clock starts"])
         runs = [run_pipeline(settings) for _ in range(REPEATS)]
