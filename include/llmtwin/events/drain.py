@@ -29,7 +29,8 @@ from llmtwin.events.topology import (
 if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel
 
-# Deliveries held in memory beyond the byte limit: a consumer cannot say "stop at so many bytes".
+# A consumer cannot say "stop at so many bytes": its portions are sized by the messages seen so far, the first is small.
+_FIRST_PREFETCH = 20
 _PREFETCH = 200
 # A message counted in the queue's depth may be on its way to another consumer; do not wait for it longer than this.
 _IDLE_SECONDS = 1.0
@@ -99,8 +100,8 @@ def _take(channel: BlockingChannel, limits: DrainLimits) -> _Taken:
     deadline = time.monotonic() + limits.seconds
     while depth := queue_depth(channel):
         while depth > 0:
-            room = min(limits.messages - taken.count, depth, _PREFETCH)
-            if room <= 0 or taken.payload_bytes >= limits.payload_bytes or time.monotonic() >= deadline:
+            room = min(limits.messages - taken.count, depth, _portion(taken, limits.payload_bytes))
+            if room <= 0 or time.monotonic() >= deadline:
                 return taken
             before = taken.count
             _consume(channel, room, taken)
@@ -108,6 +109,16 @@ def _take(channel: BlockingChannel, limits: DrainLimits) -> _Taken:
                 return taken
             depth -= taken.count - before
     return taken
+
+
+def _portion(taken: _Taken, payload_bytes: int) -> int:
+    """Return how many messages of the usual size fit below the limit: 0 when it is reached."""
+    left = payload_bytes - taken.payload_bytes
+    if left <= 0:
+        return 0
+    if taken.count == 0:
+        return _FIRST_PREFETCH
+    return max(1, min(_PREFETCH, left * taken.count // max(1, taken.payload_bytes)))
 
 
 def _consume(channel: BlockingChannel, count: int, taken: _Taken) -> None:
