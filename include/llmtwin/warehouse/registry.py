@@ -69,5 +69,7 @@ def finish_crawl(
     database: Database[Row], source: RegisteredSource, counts: dict[str, int] | None = None, error: str | None = None
 ) -> None:
     """Record when a source was crawled and what that did: counts after a good crawl, an error after a failed one."""
-    outcome = {"last_crawled_at": datetime.now(UTC), "last_error": error, "last_counts": counts or {}}
+    # A server's words may be in it, and what its contract would refuse here would make all sources unreadable.
+    told = error and error.encode(errors="backslashreplace").decode().replace("\0", "\\0")
+    outcome = {"last_crawled_at": datetime.now(UTC), "last_error": told, "last_counts": counts or {}}
     database[RegisteredSource.collection].update_one({"_id": source.id}, {"$set": outcome})

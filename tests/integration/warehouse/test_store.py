@@ -16,6 +16,7 @@ from llmtwin.sources import Crawl
 from llmtwin.warehouse import (
     connect,
     ensure_schema,
+    finish_crawl,
     get_or_create_user,
     register_source,
     registered_sources,
@@ -107,6 +108,16 @@ def test_registering_a_link_twice_keeps_one(database: Database[dict[str, Any]]) 
     first = register_source(database, AUTHOR, "https://example.org/blog")
     assert register_source(database, AUTHOR, "https://example.org/blog/").id == first.id
     assert [source.link for source in registered_sources(database)] == ["https://example.org/blog"]
+
+
+def test_an_error_in_whatever_bytes_is_kept_and_hides_no_source(database: Database[dict[str, Any]]) -> None:
+    source = register_source(database, AUTHOR, "https://example.org/blog")
+    finish_crawl(database, source, error="remote: \0 \ud800 no")
+    [stored] = registered_sources(database)
+    assert stored.last_error == r"remote: \0 \ud800 no"
+    finish_crawl(database, source, {"found": 1})
+    [stored] = registered_sources(database)
+    assert (stored.last_error, stored.last_counts) == (None, {"found": 1})
 
 
 def test_a_server_that_is_down_is_named_without_its_password() -> None:
