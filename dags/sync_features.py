@@ -17,6 +17,7 @@ embeds it into Qdrant. No events within the window: the run is skipped.
 - **A table test failed.** `run_results.json` in the batch's folder has its SQL; mend the model, then
   `llmtwin staging build --batch <id> --select <model>` tries it.
 - **Rows in quarantine.** `llmtwin staging quarantine` shows them with reasons.
+- **Events wait and nothing is drained.** A hundred batches are unfinished: mend what the oldest one's task says.
 - **Messages nobody can read** are in the dead-letter queue: `llmtwin dead-letters list`, then `requeue`.
 - **Qdrant or RabbitMQ down.** Nothing is drained; events wait in the queue. Start the server; runs go on by themselves.
 - **Does Qdrant hold what MongoDB says?** `llmtwin verify`; `--repair` publishes what differs.
