@@ -56,6 +56,7 @@ class Publisher(Generic[Marker]):
         self._outbox: deque[_Outgoing[Marker]] = deque()
         self._in_flight: deque[tuple[int, Marker]] = deque()
         self._confirmed_tags: set[int] = set()
+        self._confirmed_up_to = 0
         self._confirmed: Marker | None = None
         self._failure: BrokerError | None = None
         self._ready = False
@@ -213,13 +214,18 @@ class Publisher(Generic[Marker]):
         with self._state:
             tag = frame.method.delivery_tag
             if frame.method.multiple:
-                self._confirmed_tags.update(flying for flying, _ in self._in_flight if flying <= tag)
+                self._confirmed_up_to = max(self._confirmed_up_to, tag)
             else:
                 self._confirmed_tags.add(tag)
-            while self._in_flight and self._in_flight[0][0] in self._confirmed_tags:
+            while self._in_flight and self._is_confirmed(self._in_flight[0][0]):
                 head, self._confirmed = self._in_flight.popleft()
                 self._confirmed_tags.discard(head)
-            self._state.notify_all()
+            # Waking the other thread for every confirm would have both take turns message by message.
+            if len(self._in_flight) + len(self._outbox) <= self._window // 2:
+                self._state.notify_all()
+
+    def _is_confirmed(self, tag: int) -> bool:
+        return tag <= self._confirmed_up_to or tag in self._confirmed_tags
 
     def _on_channel_closed(self, reason: Exception) -> None:
         if not self._closing:
