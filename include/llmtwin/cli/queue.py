@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from typing import Annotated
 
@@ -27,8 +26,6 @@ def cdc(
     from llmtwin.cdc import CdcService
     from llmtwin.settings import get_settings
 
-    # One thread decodes changes, another sends messages. Taking longer turns, they waste less time on handing over.
-    sys.setswitchinterval(0.05)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
