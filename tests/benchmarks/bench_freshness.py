@@ -26,8 +26,8 @@ from llmtwin.local.stack import LocalStack
 from llmtwin.settings import Settings
 
 CHARACTERS = 2_500
-# How many writes, and the shortest and the longest pause before each, in seconds. A run of the minute schedule ends when
-# its batch is done; only a minute later another one waits for sure, which is what an idle queue is.
+# How many writes, and the shortest and the longest pause before each, in seconds. A run of the minute schedule ends
+# when its batch is done; only a minute later another one waits for sure, which is what an idle queue is.
 SCHEDULES = {"* * * * *": (6, 60.0, 110.0), "@continuous": (12, 5.0, 15.0)}
 GIVE_UP_SECONDS = 240
 
