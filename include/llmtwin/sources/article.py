@@ -13,7 +13,7 @@ from llmtwin.settings import Settings
 from llmtwin.sources import guard, html, markdown
 from llmtwin.sources.encoding import decode
 from llmtwin.sources.page import Page, fetch
-from llmtwin.sources.source import Crawl, Source, article, readable
+from llmtwin.sources.source import Crawl, Known, Source, article, nothing_known, readable
 
 _HTML_TYPES = {"text/html", "application/xhtml+xml"}
 _MARKDOWN_TYPES = {"text/markdown", "text/x-markdown"}
@@ -43,7 +43,7 @@ class ArticleSource(Source):
     def accepts(self, link: str) -> bool:
         return True
 
-    def crawl(self, link: str, author: User, settings: Settings) -> Crawl:
+    def crawl(self, link: str, author: User, settings: Settings, known: Known = nothing_known) -> Crawl:
         read = _read_file if guard.is_local(link) else _read_page
         document = read(link, author, settings)
         return Crawl(document.source_link, documents=iter([document]), complete=True)

@@ -10,7 +10,7 @@ from llmtwin.sources import guard
 from llmtwin.sources.article import ArticleSource
 from llmtwin.sources.folder import FolderSource
 from llmtwin.sources.git import GitSource
-from llmtwin.sources.source import Crawl, Source
+from llmtwin.sources.source import Crawl, Known, Source, nothing_known
 
 # The first that accepts a link crawls it; the last accepts all.
 SOURCES: tuple[Source, ...] = (GitSource(), FolderSource(), ArticleSource())
@@ -23,13 +23,13 @@ def source_for(link: str) -> Source:
     return next(source for source in SOURCES if source.accepts(link))
 
 
-def crawl(link: str, author: User, settings: Settings) -> Crawl:
-    """Start the crawl of a link.
+def crawl(link: str, author: User, settings: Settings, known: Known = nothing_known) -> Crawl:
+    """Start the crawl of a link; what is `known` of it need not be read again.
 
     Raises:
         SourceError: The link as a whole cannot be crawled; names it, and its subclass says in which way.
     """
-    return source_for(link).crawl(link, author, settings)
+    return source_for(link).crawl(link, author, settings, known)
 
 
 def domain_of(link: str) -> str:

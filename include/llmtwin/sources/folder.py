@@ -12,7 +12,7 @@ from llmtwin.settings import Settings
 from llmtwin.sources import guard, markdown
 from llmtwin.sources.article import read_bytes
 from llmtwin.sources.encoding import decode
-from llmtwin.sources.source import Crawl, Source, article, readable
+from llmtwin.sources.source import Crawl, Known, Source, article, nothing_known, readable
 
 
 class FolderSource(Source):
@@ -24,7 +24,7 @@ class FolderSource(Source):
         path = guard.existing_path(link) if guard.is_local(link) else None
         return path is not None and path.is_dir()
 
-    def crawl(self, link: str, author: User, settings: Settings) -> Crawl:
+    def crawl(self, link: str, author: User, settings: Settings, known: Known = nothing_known) -> Crawl:
         root = guard.local_path(link, settings)
         crawl = Crawl(root.as_uri())
         files = list(_markdown_files(root, crawl))

@@ -20,7 +20,7 @@ from llmtwin.settings import Settings
 from llmtwin.sources import guard
 from llmtwin.sources.languages import language_of, skip_by_content, skip_by_path
 from llmtwin.sources.repository import Entry, GitRepository, clone, is_repository, open_local
-from llmtwin.sources.source import Crawl, Source, contract_problems, readable
+from llmtwin.sources.source import Crawl, Known, Source, contract_problems, nothing_known, readable
 
 # fmt: off
 _OWN_PAGES_OF_GITHUB = {
@@ -69,7 +69,7 @@ class GitSource(Source):
             return True
         return parts.scheme in ("http", "https") and (parts.path.rstrip("/").endswith(".git") or _is_on_forge(parts))
 
-    def crawl(self, link: str, author: User, settings: Settings) -> Crawl:
+    def crawl(self, link: str, author: User, settings: Settings, known: Known = nothing_known) -> Crawl:
         with ExitStack() as clone_folder:
             if guard.is_local(link):
                 root = guard.local_path(link, settings)
