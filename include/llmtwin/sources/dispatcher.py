@@ -32,6 +32,15 @@ def crawl(link: str, author: User, settings: Settings, known: Known = nothing_kn
     return source_for(link).crawl(link, author, settings, known)
 
 
+def expand(link: str, settings: Settings) -> list[str]:
+    """Return the links that a registered link stands for, each to be crawled on its own; mostly the link itself.
+
+    Raises:
+        SourceError: Which links these are cannot be told now; names the registered link.
+    """
+    return source_for(link).expand(link, settings)
+
+
 def domain_of(link: str) -> str:
     """Return the host that a crawl of the link asks, in lower case; `local` for a path of this machine.
 

@@ -62,6 +62,16 @@ class Source(ABC):
     def accepts(self, link: str) -> bool:
         """Return whether this source is the one for the link. Asks no server."""
 
+    def expand(self, link: str, settings: Settings) -> list[str]:
+        """Return the links that a registered link stands for, each a crawl of its own: the link itself.
+
+        A link that names many independent sources (all repositories of a user) asks its server which these are.
+
+        Raises:
+            SourceError: The server does not tell.
+        """
+        return [link]
+
     @abstractmethod
     def crawl(self, link: str, author: User, settings: Settings, known: Known = nothing_known) -> Crawl:
         """Start the crawl of a link.
