@@ -22,15 +22,13 @@ def task_settings(rabbitmq_conn_id: str = "rabbitmq_default") -> Settings:
 
 @contextmanager
 def warehouse(settings: Settings, mongo_conn_id: str = "mongo_default") -> Iterator[Database[dict[str, Any]]]:
-    """Open the warehouse on the MongoDB of the Airflow connection, with its schema up to date."""
+    """Open the warehouse on the MongoDB of the Airflow connection. Its schema is the first task's to see to."""
     from airflow.providers.mongo.hooks.mongo import MongoHook
 
-    from llmtwin.warehouse import ensure_schema, open_database
+    from llmtwin.warehouse import open_database
 
     with MongoHook(mongo_conn_id) as hook:
-        database = open_database(hook.get_conn(), settings)
-        ensure_schema(database)
-        yield database
+        yield open_database(hook.get_conn(), settings)
 
 
 @contextmanager

@@ -65,6 +65,7 @@ def test_crawl_sources_stores_what_it_finds_and_a_second_run_changes_nothing(
     assert states["run", -1] == "success"
     assert sum(state == "success" for (task, _), state in states.items() if task.endswith(".crawl")) == 1
     assert mongodb.articles.count_documents({}) == 3
+    assert "$jsonSchema" in mongodb.articles.options()["validator"]
     [source] = registered_sources(mongodb)
     assert source.last_counts["new"] == 3
     before = list(mongodb.articles.find())
