@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from llmtwin.errors import TableTestError
 from llmtwin.staging.artifacts import ModelResult, record_result, write_manifest
@@ -12,10 +10,7 @@ from llmtwin.staging.batch import Batch
 from llmtwin.staging.contract import split_rows, to_table
 from llmtwin.staging.data_tests import TestResult, run_data_tests
 from llmtwin.staging.model import Context, Rejected
-from llmtwin.staging.project import Model, Project
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from llmtwin.staging.project import Project
 
 
 def build(project: Project, batch: Batch, name: str, context: Context) -> ModelResult:
@@ -36,7 +31,7 @@ def build(project: Project, batch: Batch, name: str, context: Context) -> ModelR
     output = model.function(**inputs, context=context)
     table, broken = split_rows(model.spec, to_table(model.spec, output))
     rejected = output.rejected + broken
-    tests = run_data_tests(model.spec, {**_referenced(project, batch, model), **inputs, name: table})
+    tests = run_data_tests(model.spec, {**inputs, name: table})
     result = ModelResult(
         unique_id=model.unique_id,
         status="success",
@@ -58,13 +53,14 @@ def build(project: Project, batch: Batch, name: str, context: Context) -> ModelR
 
 
 def run_tests(project: Project, batch: Batch, name: str) -> list[TestResult]:
-    """Run the tests of a table that was built, and record how they went."""
+    """Return how the tests of a table go as it is stored; nothing is written.
+
+    Raises:
+        BatchError: The table, or one it reads, was not built.
+        ModelError: A test has an unknown name, or refers to a table this one does not read.
+    """
     model = project.nodes[name]
-    return run_data_tests(model.spec, {**_referenced(project, batch, model), name: batch.read(name)})
-
-
-def _referenced(project: Project, batch: Batch, model: Model) -> Mapping[str, pa.Table]:
-    return {name: batch.read(name) for name in project.nodes if name != model.name and name in model.inputs}
+    return run_data_tests(model.spec, {table: batch.read(table) for table in (*model.inputs, name)})
 
 
 def _write_quarantine(batch: Batch, name: str, rejected: list[Rejected]) -> None:
