@@ -28,7 +28,7 @@ def ls() -> None:
         table.add_column(heading, overflow="fold", justify="right" if heading == "points" else "left")
     with vectors.connect(get_settings()) as client:
         served = {collection: alias for alias, collection in vectors.aliases(client).items()}
-        for name in sorted(entry.name for entry in client.get_collections().collections):
+        for name in sorted(vectors.collection_names(client)):
             table.add_row(name, served.get(name, ""), str(client.count(name, exact=True).count))
     Console().print(table)
 

@@ -14,7 +14,7 @@ from llmtwin.cdc.changes import seconds_of
 from llmtwin.documents import KIND_OF_COLLECTION, Kind
 from llmtwin.settings import Settings
 from llmtwin.staging.artifacts import read_results
-from llmtwin.vectors import cleaned_alias, embedded_alias
+from llmtwin.vectors import aliases, cleaned_alias, embedded_alias
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -63,7 +63,7 @@ def look(database: Database[dict[str, Any]], qdrant: QdrantClient, settings: Set
         progress.waiting = events.queue_depth(channel)
     for batch in batches_since(settings, since):
         progress.batches.append(summarize(batch))
-    readable = {entry.alias_name for entry in qdrant.get_aliases().aliases}
+    readable = aliases(qdrant)
     for kind in Kind:
         for alias in (cleaned_alias(kind), embedded_alias(kind)):
             if alias in readable:

@@ -13,7 +13,7 @@ from pymongo.database import Database
 from llmtwin.documents import KIND_OF_COLLECTION, RAW_TYPES, Kind
 from llmtwin.features import handler_for
 from llmtwin.settings import Settings
-from llmtwin.vectors.collections import cleaned_alias, embedded_alias
+from llmtwin.vectors.collections import aliases, cleaned_alias, embedded_alias, scroll
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -57,10 +57,10 @@ def _compare_kind(
 ) -> Agreement:
     kind = KIND_OF_COLLECTION[collection]
     result = Agreement(kind)
-    cleaned = {id_: payload["content_hash"] for id_, payload in _scroll(client, cleaned_alias(kind), ["content_hash"])}
+    cleaned = {id_: payload["content_hash"] for id_, payload in _points(client, cleaned_alias(kind), ["content_hash"])}
     chunks: dict[UUID, dict[UUID, tuple[str, str]]] = {}
     fields = ["document_id", "content_hash", "embedding_model"]
-    for id_, payload in _scroll(client, embedded_alias(kind), fields):
+    for id_, payload in _points(client, embedded_alias(kind), fields):
         of_document = chunks.setdefault(UUID(payload["document_id"]), {})
         of_document[id_] = (payload["content_hash"], payload["embedding_model"])
     handler = handler_for(kind, settings)
@@ -86,12 +86,6 @@ def _compare_kind(
     return result
 
 
-def _scroll(client: QdrantClient, alias: str, fields: list[str]) -> Iterator[tuple[UUID, dict[str, Any]]]:
-    if alias not in {entry.alias_name for entry in client.get_aliases().aliases}:
-        return
-    offset = None
-    while True:
-        records, offset = client.scroll(alias, limit=1000, offset=offset, with_payload=fields)
-        yield from ((UUID(str(record.id)), record.payload or {}) for record in records)
-        if offset is None:
-            return
+def _points(client: QdrantClient, alias: str, fields: list[str]) -> Iterator[tuple[UUID, dict[str, Any]]]:
+    if alias in aliases(client):  # else nothing of this kind was ever written
+        yield from ((UUID(id_), payload) for id_, payload in scroll(client, alias, fields))

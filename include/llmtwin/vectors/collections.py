@@ -9,14 +9,15 @@ new model fills its own collection while readers go on with the old one.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from llmtwin.documents import Kind
 from llmtwin.errors import VectorStoreError
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
-    from qdrant_client.models import PayloadSchemaType
+    from qdrant_client.models import Filter, PayloadSchemaType
 
 LAYOUT = "v1"
 DENSE = "dense"
@@ -66,7 +67,12 @@ def embedded_collection(kind: Kind, model_id: str) -> str:
 def embedded_collections(client: QdrantClient, kind: Kind) -> list[str]:
     """Return all existing collections of embedded chunks of a kind, whatever their model."""
     prefix = f"{embedded_alias(kind)}__"
-    return sorted(c.name for c in client.get_collections().collections if c.name.startswith(prefix))
+    return sorted(name for name in collection_names(client) if name.startswith(prefix))
+
+
+def collection_names(client: QdrantClient) -> set[str]:
+    """Return the names of all collections."""
+    return {collection.name for collection in client.get_collections().collections}
 
 
 def aliases(client: QdrantClient) -> dict[str, str]:
@@ -82,9 +88,23 @@ def documents_in(client: QdrantClient, collection: str) -> int:
     return client.count(collection, count_filter=first, exact=True).count
 
 
+def scroll(
+    client: QdrantClient, collection: str, fields: list[str], chosen: Filter | None = None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield id and these payload fields of all points of a collection, or of those a filter chooses."""
+    offset = None
+    while True:
+        records, offset = client.scroll(
+            collection, scroll_filter=chosen, limit=1000, offset=offset, with_payload=fields
+        )
+        yield from ((str(record.id), record.payload or {}) for record in records)
+        if offset is None:
+            return
+
+
 def ensure_cleaned(client: QdrantClient) -> None:
     """Create the collections of cleaned documents and of tombstones, with indexes and aliases, where missing."""
-    existing = _existing(client)
+    existing = collection_names(client)
     for kind in Kind:
         name = cleaned_collection(kind)
         if name not in existing:
@@ -103,7 +123,7 @@ def ensure_embedded(client: QdrantClient, kind: Kind, model_id: str, dimension: 
     from qdrant_client import models
 
     name = embedded_collection(kind, model_id)
-    if name in _existing(client):
+    if name in collection_names(client):
         vectors = client.get_collection(name).config.params.vectors
         size = vectors[DENSE].size if isinstance(vectors, dict) and DENSE in vectors else None
         if size != dimension:
@@ -138,14 +158,6 @@ def switch_alias(client: QdrantClient, alias: str, collection: str) -> None:
 def _ensure_alias(client: QdrantClient, alias: str, collection: str) -> None:
     if alias not in aliases(client):
         switch_alias(client, alias, collection)
-
-
-def _aliases(client: QdrantClient) -> dict[str, str]:
-    return {entry.alias_name: entry.collection_name for entry in client.get_aliases().aliases}
-
-
-def _existing(client: QdrantClient) -> set[str]:
-    return {collection.name for collection in client.get_collections().collections}
 
 
 def _create(

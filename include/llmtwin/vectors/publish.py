@@ -29,10 +29,12 @@ from llmtwin.vectors.collections import (
     SPARSE,
     TOMBSTONES,
     cleaned_collection,
+    collection_names,
     embedded_collection,
     embedded_collections,
     ensure_cleaned,
     ensure_embedded,
+    scroll,
 )
 from llmtwin.vectors.connection import connect
 
@@ -155,8 +157,7 @@ def known_vectors(chunks: Sequence[Row], settings: Settings) -> dict[str, np.nda
         name = embedded_collection(Kind(chunk["kind"]), chunk["embedding_model"])
         by_collection[name][chunk["chunk_id"]] = chunk
     with connect(settings) as client:
-        existing = {collection.name for collection in client.get_collections().collections}
-        for name in by_collection.keys() & existing:
+        for name in by_collection.keys() & collection_names(client):
             wanted = by_collection[name]
             fields = ["content_hash", "embedding_model"]
             for portion in _portions(wanted):
@@ -210,14 +211,8 @@ def _chunk_ids(client: QdrantClient, collection: str, rows: Iterable[Row]) -> di
         chosen = models.Filter(
             must=[models.FieldCondition(key="document_id", match=models.MatchAny(any=list(portion)))]
         )
-        offset = None
-        while True:
-            records, offset = client.scroll(
-                collection, scroll_filter=chosen, limit=1000, offset=offset, with_payload=["document_id"]
-            )
-            found.update({str(record.id): str((record.payload or {})["document_id"]) for record in records})
-            if offset is None:
-                break
+        for chunk_id, payload in scroll(client, collection, ["document_id"], chosen):
+            found[chunk_id] = payload["document_id"]
     return found
 
 
