@@ -119,20 +119,15 @@ def publish_embedded(documents: pa.Table, chunks: pa.Table, embeddings: pa.Table
         texts = {row["chunk_id"]: row for row in chunks.to_pylist()}
         for kind, group in _by_kind(current.values()).items():
             old = {name: _chunk_ids(client, name, group) for name in embedded_collections(client, kind)}
-            written: set[tuple[str, models.ExtendedPointId]] = set()
-            for collection, points in _points(client, kind, texts, embeddings, current):
-                _upsert(client, collection, points)
-                written.update((collection, point.id) for point in points)
+            target, written = _write_chunks(client, kind, texts, _of_documents(embeddings, kind, group))
             result.written += len(written)
-            target = {collection for collection, _ in written}
             for collection, ids in old.items():
                 # Another model's collection keeps its chunks of changed documents until it is switched to or dropped,
                 # but what is deleted is deleted everywhere.
                 gone = [
                     chunk_id
                     for chunk_id, document_id in ids.items()
-                    if (collection, chunk_id) not in written
-                    and (collection in target or current[document_id]["op"] == "delete")
+                    if current[document_id]["op"] == "delete" or (collection == target and chunk_id not in written)
                 ]
                 _delete(client, collection, gone)
                 result.deleted += len(gone)
@@ -180,26 +175,39 @@ def _versions_in_force(client: QdrantClient, rows: Iterable[Row]) -> dict[str, i
     return versions
 
 
-def _points(
-    client: QdrantClient, kind: Kind, chunks: Mapping[str, Row], embeddings: pa.Table, current: Mapping[str, Row]
-) -> Iterator[tuple[str, list[models.PointStruct]]]:
-    """Yield portions of points of current documents of one kind, with the collection they belong in."""
+def _of_documents(embeddings: pa.Table, kind: Kind, rows: Iterable[Row]) -> pa.Table:
     import pyarrow.compute as pc
+
+    ids = [row["document_id"] for row in rows]
+    return embeddings.filter((pc.field("kind") == kind.value) & pc.field("document_id").isin(ids))
+
+
+def _write_chunks(
+    client: QdrantClient, kind: Kind, chunks: Mapping[str, Row], embeddings: pa.Table
+) -> tuple[str | None, set[str]]:
+    """Write the chunks of one kind, which one model embedded; return their collection, if there are any, and ids."""
+    if embeddings.num_rows == 0:
+        return None, set()
+    model_id = embeddings["embedding_model"][0].as_py()
+    collection = ensure_embedded(client, kind, model_id, len(embeddings["dense"][0]))
+    for points in _points(kind, chunks, embeddings):
+        _upsert(client, collection, points)
+    return collection, set(embeddings["chunk_id"].to_pylist())
+
+
+def _points(kind: Kind, chunks: Mapping[str, Row], embeddings: pa.Table) -> Iterator[list[models.PointStruct]]:
     from qdrant_client import models
 
     fields = CHUNK_TYPES[kind].model_fields
-    of_kind = embeddings.filter(pc.field("kind") == kind.value)
     # A vector as Python floats takes eight times its size in Arrow, so only a portion at a time becomes Python.
-    for portion in of_kind.to_batches(max_chunksize=_PORTION):
+    for portion in embeddings.to_batches(max_chunksize=_PORTION):
         points = []
         for row in portion.to_pylist():
-            if row["document_id"] in current:
-                sparse = models.SparseVector(indices=row["sparse_indices"], values=row["sparse_values"])
-                vector: models.VectorStruct = {DENSE: row["dense"], SPARSE: sparse}
-                payload = _payload(chunks[row["chunk_id"]], fields)
-                points.append(models.PointStruct(id=row["chunk_id"], vector=vector, payload=payload))
-        if points:
-            yield ensure_embedded(client, kind, row["embedding_model"], len(row["dense"])), points
+            sparse = models.SparseVector(indices=row["sparse_indices"], values=row["sparse_values"])
+            vector: models.VectorStruct = {DENSE: row["dense"], SPARSE: sparse}
+            payload = _payload(chunks[row["chunk_id"]], fields)
+            points.append(models.PointStruct(id=row["chunk_id"], vector=vector, payload=payload))
+        yield points
 
 
 def _chunk_ids(client: QdrantClient, collection: str, rows: Iterable[Row]) -> dict[str, str]:
