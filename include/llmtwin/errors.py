@@ -8,8 +8,12 @@
     │   ├── ForbiddenLinkError   the link points where settings do not allow it to
     │   ├── UnreachableError     network, DNS, TLS, time-out (worth a retry)
     │   ├── HttpStatusError      the server answered with an error status
+    │   ├── RateLimitError       the server wants to be left alone for a longer while
+    │   ├── RobotsError          the site's robots.txt asks programs to keep away
     │   ├── LoginWallError       the page wants a login first
+    │   │   └── PreviewError     the page shows the beginning; the rest is for members or subscribers
     │   └── UnreadableError      answered, but holds no text we can read (empty, PDF, too large, wrong encoding)
+    │       └── ScriptedPageError    a page that only a browser could draw
     ├── WarehouseError           MongoDB refused, or is not what the pipeline needs
     │   └── NotAReplicaSetError  change streams need a replica set
     ├── CdcError                 the CDC service must stop
@@ -70,12 +74,28 @@ class HttpStatusError(SourceError):
         self.status = status
 
 
+class RateLimitError(SourceError):
+    """The server wants to be left alone for longer than a crawl waits."""
+
+
+class RobotsError(SourceError):
+    """The site's robots.txt asks programs to keep away from the page."""
+
+
 class LoginWallError(SourceError):
     """The page wants a login first."""
 
 
+class PreviewError(LoginWallError):
+    """The page shows the beginning of a text of which the rest is for members or subscribers."""
+
+
 class UnreadableError(SourceError):
     """The link answered, but holds no text that can be read."""
+
+
+class ScriptedPageError(UnreadableError):
+    """The page holds no text before its scripts have run, so only a browser could read it."""
 
 
 class WarehouseError(LlmtwinError):

@@ -63,8 +63,20 @@ class Settings(BaseSettings):
     crawl_allow_local: bool = Field(default=False, description="links may be files and folders of this machine")
     crawl_timeout_seconds: float = Field(default=30.0, gt=0)
     crawl_git_timeout_seconds: float = Field(default=600.0, gt=0, description="for one clone")
+    crawl_own_sites: str = Field(
+        default="", description="hosts of the author's own, with their subdomains, by comma: robots.txt is not asked"
+    )
+    crawl_pause_seconds: float = Field(default=1.0, ge=0, description="between two requests of a crawl to one host")
+    crawl_max_pages: int = Field(default=1_000, ge=1, description="of one feed, sitemap or archive; the newest first")
+    crawl_cache_bytes: int = Field(default=1_000_000_000, ge=0, description="pages kept to ask only for changes; 0: none")
     crawl_max_page_bytes: int = Field(default=20_000_000, gt=0)
     crawl_max_file_bytes: int = Field(default=1_000_000, gt=0, description="larger files of a repository are skipped")
+
+    # GitHub
+    github_token: str | None = Field(default=None, repr=False, description="to list a user's repositories more often")
+    github_api_url: str = Field(default="https://api.github.com", description="another one for GitHub Enterprise")
+    github_forks: bool = Field(default=False, description="whether a user's forks are crawled too")
+    github_archived: bool = Field(default=False, description="whether a user's archived repositories are crawled too")
 
     # Micro-batches
     sync_schedule: str = Field(default="* * * * *", description="cron, or @continuous for near-real-time")
