@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError
+
     from llmtwin.settings import Settings
 
 
@@ -22,6 +24,13 @@ class Rejected:
 
     row: dict[str, Any]
     reason: str
+
+    @classmethod
+    def by_contract(cls, row: dict[str, Any], error: ValidationError) -> Self:
+        """Reject a row with all that its Pydantic contract found wrong."""
+        problems = error.errors(include_url=False, include_input=False)
+        told = "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in problems)
+        return cls(row, f"breaks its contract: {told}")
 
 
 @dataclass

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pymongo.database import Database
 
 from llmtwin.documents import KIND_OF_COLLECTION, RAW_TYPES, Kind
+from llmtwin.errors import NoTextError
 from llmtwin.features import handler_for
 from llmtwin.settings import Settings
 from llmtwin.vectors.collections import aliases, cleaned_alias, embedded_alias, scroll
@@ -67,13 +68,14 @@ def _compare_kind(
     for row in database[collection].find():
         try:
             document = handler.clean(RAW_TYPES[kind].model_validate(row), version=0)
-        except (ValidationError, ValueError) as error:
+            pieces = handler.chunk(document)
+        except (ValidationError, NoTextError) as error:
             result.unreadable[row["_id"]] = str(error)
             # What Qdrant holds of it is its last good text; an event would only be quarantined again.
             cleaned.pop(row["_id"], None)
             chunks.pop(row["_id"], None)
             continue
-        expected = {chunk.chunk_id: (chunk.content_hash, chunk.embedding_model) for chunk in handler.chunk(document)}
+        expected = {chunk.chunk_id: (chunk.content_hash, chunk.embedding_model) for chunk in pieces}
         result.documents += 1
         result.chunks += len(expected)
         held = chunks.pop(document.document_id, {})

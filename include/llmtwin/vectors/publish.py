@@ -119,15 +119,19 @@ def publish_embedded(documents: pa.Table, chunks: pa.Table, embeddings: pa.Table
         texts = {row["chunk_id"]: row for row in chunks.to_pylist()}
         for kind, group in _by_kind(current.values()).items():
             old = {name: _chunk_ids(client, name, group) for name in embedded_collections(client, kind)}
-            target, written = _write_chunks(client, kind, texts, _of_documents(embeddings, kind, group))
+            fresh = _of_documents(embeddings, kind, group)
+            target, written = _write_chunks(client, kind, texts, fresh)
             result.written += len(written)
+            # One without chunks could not be cut, and keeps those of its last good version.
+            cut = set(fresh["document_id"].to_pylist())
             for collection, ids in old.items():
                 # Another model's collection keeps its chunks of changed documents until it is switched to or dropped,
                 # but what is deleted is deleted everywhere.
                 gone = [
                     chunk_id
                     for chunk_id, document_id in ids.items()
-                    if current[document_id]["op"] == "delete" or (collection == target and chunk_id not in written)
+                    if current[document_id]["op"] == "delete"
+                    or (collection == target and document_id in cut and chunk_id not in written)
                 ]
                 _delete(client, collection, gone)
                 result.deleted += len(gone)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pika
+import pyarrow as pa
 import pytest
 from tests.documents import article, event, event_of, post, source_file
 
@@ -202,6 +203,28 @@ def test_documents_that_break_their_contract_are_quarantined_and_the_rest_goes_o
     assert "is not the event's" in reasons[str(article(5).id)]
     with vectors.connect(queue) as client:
         assert points(client, "cleaned_articles").keys() == {str(article(7).id)}
+
+
+def test_a_document_that_cannot_be_cut_is_quarantined_and_keeps_its_last_good_chunks(queue: Settings) -> None:
+    publish(queue, event(article(1, LONG), version=1))
+    run(queue)
+    publish(queue, event(article(1, "New."), version=2), event(article(2, "New."), version=2))
+    [batch_id] = sync.drain(queue).pending
+    sync.clean(batch_id, queue)
+    batch = open_batch(queue.batches, batch_id)
+    first, second = (table := batch.read("stg_documents")).to_pylist()
+    # The table's contract allows it and the document's does not, as where an older release had cleaned it.
+    batch.write("stg_documents", pa.Table.from_pylist([first | {"author_full_name": ""}, second], table.schema))
+    with vectors.connect(queue) as client:
+        before = points(client, "embedded_articles")
+        assert sync.chunk(batch_id, queue)["quarantined"] == 1
+        sync.embed(batch_id, queue)
+        after = points(client, "embedded_articles")
+    [rejected] = batch.read("int_chunks.quarantine").to_pylist()
+    assert rejected["document_id"] == first["document_id"] == str(article(1).id)
+    assert rejected["reason"].startswith("breaks its contract: author_full_name:")
+    assert {id_: after.pop(id_) for id_ in before} == before
+    assert [point["document_id"] for point in after.values()] == [str(article(2).id)]
 
 
 def test_two_hundred_malformed_messages_among_two_hundred_good_ones(

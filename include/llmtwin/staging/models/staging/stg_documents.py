@@ -25,7 +25,7 @@ def model(cdc_events: pa.Table, context: Context) -> ModelOutput:
         try:
             output.rows.append(_clean(event, context))
         except ValidationError as error:
-            output.rejected.append(Rejected(event, _describe(error)))
+            output.rejected.append(Rejected.by_contract(event, error))
         except ValueError as error:
             output.rejected.append(Rejected(event, str(error)))
     return output
@@ -38,8 +38,3 @@ def _clean(event: dict[str, Any], context: Context) -> dict[str, Any]:
         raise ValueError(f"the document's _id {raw.id} is not the event's {event['document_id']}")
     cleaned = handler_for(kind, context.settings).clean(raw, event["version"])
     return {"op": "upsert", **cleaned.to_row()}
-
-
-def _describe(error: ValidationError) -> str:
-    problems = error.errors(include_url=False, include_input=False)
-    return "breaks its contract: " + "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in problems)
