@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtwin.sources.html import extract
+from llmtwin.sources.html import extract, fragment
 
 PAGES = Path(__file__).parents[2] / "fixtures" / "sources" / "article"
 TEXT = "<p>This paragraph is here so that there is an article around the code, and it has a good many words in it.</p>"
@@ -18,7 +18,7 @@ def page(name: str) -> str:
 def test_a_blog_post_word_for_word() -> None:
     found = extract(page("blog.html"), "https://blog.example.org/post")
     assert found.title == "Écrire un analyseur"
-    assert found.published_at == datetime(2024, 3, 5, tzinfo=UTC)
+    assert found.published_at == datetime(2024, 3, 5, 10, tzinfo=UTC)
     assert [line.rstrip() for line in found.markdown.splitlines()] == page("blog.md").splitlines()
 
 
@@ -57,8 +57,8 @@ def test_a_login_form_is_seen() -> None:
         ("<pre>```\nnested\n```</pre>", "````\n```\nnested\n```\n````"),
         ("<pre>a\\1b \\g&lt;0&gt;</pre>", "```\na\\1b \\g<0>\n```"),
         ("<div><div><pre>a  b</pre></div><a href='/run'>Run code</a><button>Copy</button></div>", "```\na  b\n```"),
-        ("<ul><li>an item of a list<pre>in  it</pre></li><li>another item</li></ul>", "```\nin  it\n```"),
-        ("<blockquote><p>a quoted sentence</p><pre>in  it</pre></blockquote>", "```\nin  it\n```"),
+        ("<ul><li>an item of a list<pre>in  it</pre></li><li>another item</li></ul>", "  ```\n  in  it\n  ```"),
+        ("<blockquote><p>a quoted sentence</p><pre>in  it</pre></blockquote>", "> ```\n> in  it\n> ```"),
     ],
 )
 def test_code_stays_as_it_is(block: str, fenced: str) -> None:
@@ -89,3 +89,18 @@ def test_links_can_be_followed_and_those_into_the_page_are_plain_text() -> None:
 def test_code_of_what_is_left_out_does_not_come_back() -> None:
     html = f"<html><body><nav><pre>menu  code</pre></nav><article><h1>T</h1>{TEXT}</article></body></html>"
     assert "menu" not in extract(html, "https://example.org/").markdown
+
+
+def test_a_fragment_is_taken_as_it_is_but_for_boxes_of_the_platform() -> None:
+    html = (
+        "<p>Only a few words, <a href='/p/1'>one link</a>.</p>"
+        "<div class='subscription-widget-wrap'><p>Thanks for reading!</p><a href='/s'>Subscribe</a></div>"
+        "<blockquote><p>Quoted.</p></blockquote>"
+    )
+    markdown = fragment(html, "https://ada.example/")
+    assert markdown == "Only a few words, [one link](https://ada.example/p/1).\n\n> Quoted."
+
+
+@pytest.mark.parametrize("html", ["", " ", "\0", "<!-- nothing -->", "<script>alert(1)</script>"])
+def test_a_fragment_without_text(html: str) -> None:
+    assert fragment(html) == ""
