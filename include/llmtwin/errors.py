@@ -11,6 +11,7 @@
     │   ├── RateLimitError       the server wants to be left alone for a longer while
     │   ├── RobotsError          the site's robots.txt asks programs to keep away
     │   ├── LoginWallError       the page wants a login first
+    │   ├── BrowserError         a browser is needed, and there is none, or it does not start
     │   │   └── PreviewError     the page shows the beginning; the rest is for members or subscribers
     │   └── UnreadableError      answered, but holds no text we can read (empty, PDF, too large, wrong encoding)
     │       └── ScriptedPageError    a page that only a browser could draw
@@ -88,6 +89,10 @@ class LoginWallError(SourceError):
 
 class PreviewError(LoginWallError):
     """The page shows the beginning of a text of which the rest is for members or subscribers."""
+
+
+class BrowserError(SourceError):
+    """The link needs a browser, and there is none, none is allowed, or it does not start."""
 
 
 class UnreadableError(SourceError):

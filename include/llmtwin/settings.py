@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from llmtwin.errors import SettingsError
@@ -77,6 +77,18 @@ class Settings(BaseSettings):
     github_api_url: str = Field(default="https://api.github.com", description="another one for GitHub Enterprise")
     github_forks: bool = Field(default=False, description="whether a user's forks are crawled too")
     github_archived: bool = Field(default=False, description="whether a user's archived repositories are crawled too")
+
+    # Browser, for what only a browser can read
+    crawl_browser: Literal["auto", "never"] = Field(
+        default="auto", description="auto: where a page needs one and there is one"
+    )
+    browser_executable: Path | None = Field(default=None, description="default: the system's Chromium or Chrome")
+    browser_headless: bool = Field(default=True, description="show no window")
+    browser_sandbox: bool = Field(default=True, description="Chromium's own; as root there is none")
+    browser_max_seconds: float = Field(default=900.0, gt=0, description="for one crawl")
+    linkedin_email: SecretStr | None = Field(default=None, description="to log in at LinkedIn")
+    linkedin_password: SecretStr | None = None
+    linkedin_max_scrolls: int = Field(default=500, ge=1, description="screens of a profile's activity")
 
     # Micro-batches
     sync_schedule: str = Field(default="* * * * *", description="cron, or @continuous for near-real-time")
