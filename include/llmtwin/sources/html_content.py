@@ -9,20 +9,27 @@ from typing import Any
 _NAVIGATION_TAGS = ("nav", "footer", "aside", "form", "dialog", "menu")
 _NAVIGATION_ROLES = ("navigation", "contentinfo", "complementary", "banner", "search", "dialog", "alertdialog", "alert")
 # Words between hyphens and underscores in classes and ids; whole words, wherever they stand.
-_BOILERPLATE = re.compile(
-    r"(?:^|[\s_-])(?:"
-    r"cookies?|consent|gdpr|onetrust|newsletter|subscribe|subscription|subscribers?|signup|sign-up|paywall|"
-    r"comments?|commentlist|disqus|giscus|utterances|respond|webmentions?|"
-    r"related|relatedposts|recommended|recommendations?|read-next|readnext|read-more|more-posts|you-may-also-like|"
-    r"shar(?:e|ing|edaddy)|social|sns|"
-    r"breadcrumbs?|pagination|pager|pagenav|post-navigation|navbar|navigation|menu|sidebar|toc|table-of-contents|"
-    r"author-(?:bio|box|card|info)|bio|byline|post-meta|entry-meta|post-header-meta|metadata|postmeta|meta-data|"
-    r"tags?|tag-?list|taglist|categories|post-tags|reading-time|posted-on|"
-    r"cta|banner|popup|modal|advert|advertisement|ads|sponsor|promo|promotion|"
-    r"footer|skip-?link|edit-?(?:this-?)?page|edit-post|last-updated|reactions?|claps?|likes?|copy-button|copybtn"
-    r")(?=$|[\s_-])",
+_WORD_OF_A_NAME = r"(?:^|[\s_-])(?:{})(?=$|[\s_-])"
+_SURELY_BOILERPLATE = re.compile(
+    _WORD_OF_A_NAME.format(
+        "cookies?|consent|gdpr|onetrust|newsletter|subscribe|subscription|signup|sign-up|paywall|"
+        "comments|commentlist|disqus|giscus|utterances|respond|webmentions?|"
+        "related|relatedposts|recommended|recommendations|read-next|readnext|more-posts|"
+        "sharing|sharedaddy|breadcrumbs?|pagination|pagenav|post-navigation|navbar|popup|modal|skip-?link"
+    ),
     re.IGNORECASE,
 )
+_LIKELY_BOILERPLATE = re.compile(
+    _WORD_OF_A_NAME.format(
+        "share|social|sns|pager|navigation|menu|sidebar|toc|table-of-contents|"
+        "author-(?:bio|box|card|info)|bio|byline|post-meta|entry-meta|postmeta|metadata|meta-data|"
+        "tags?|tag-?list|categories|reading-time|posted-on|read-more|"
+        "cta|banner|advert|advertisement|ads|sponsor|promo|promotion|"
+        "footer|edit-?(?:this-?)?page|edit-post|last-updated|reactions?|claps?|likes?|copy-button|copybtn"
+    ),
+    re.IGNORECASE,
+)
+_NEVER_BOILERPLATE = ("html", "body", "main", "pre", "code", "table", "h1")
 _NOTES_OF_THE_AUTHOR = re.compile(r"note|callout|admonition|tip|quote|warning", re.IGNORECASE)
 # Where themes and platforms say that an article is; the first that is there and holds text counts.
 _DECLARED = (
@@ -41,7 +48,7 @@ _DECLARED = (
     "//article",
 )
 _FEWEST_CHARACTERS = 60
-_LARGEST_SHARE = 0.4
+_LARGEST_SHARE = {True: 0.9, False: 0.3}
 
 
 def drop_boilerplate(tree: Any) -> None:
@@ -50,29 +57,27 @@ def drop_boilerplate(tree: Any) -> None:
     What holds a large part of the tree's words is never taken for one of these: pages name their bodies, too, after
     sidebars and tags.
     """
-    largest = _LARGEST_SHARE * _size(tree)
+    whole = _size(tree)
     for element in list(tree.iterdescendants()):
-        if (
-            element.getparent() is None
-            or not isinstance(element.tag, str)
-            or element.tag in ("body", "pre", "code", "table")
-        ):
+        if element.getparent() is None or element.tag in _NEVER_BOILERPLATE:
             continue
-        if (
-            _is_boilerplate(element)
-            and _size(element) <= largest
-            and next(element.iterancestors("pre", "code"), None) is None
-        ):
+        certainty = _boilerplate(element)
+        if certainty is None or any(True for _ in element.iterancestors("pre", "code")):
+            continue
+        if _size(element) <= _LARGEST_SHARE[certainty] * whole:
             element.drop_tree()
 
 
-def _is_boilerplate(element: Any) -> bool:
-    names = f"{element.get('class', '')} {element.get('id', '')}"
-    if element.tag in ("aside", "section", "div") and _NOTES_OF_THE_AUTHOR.search(f"{names} {element.get('role', '')}"):
-        return False
-    if element.tag in _NAVIGATION_TAGS or element.get("role") in _NAVIGATION_ROLES:
+def _boilerplate(element: Any) -> bool | None:
+    """Return True for what surely is, False for what likely is, None for what is no boilerplate."""
+    names = f"{element.get('class', '')} {element.get('id', '')} {element.get('role', '')}"
+    if element.tag in ("aside", "section", "div") and _NOTES_OF_THE_AUTHOR.search(names):
+        return None
+    if _SURELY_BOILERPLATE.search(names):
         return True
-    return bool(names.strip() and _BOILERPLATE.search(names))
+    if element.tag in _NAVIGATION_TAGS or element.get("role") in _NAVIGATION_ROLES or _LIKELY_BOILERPLATE.search(names):
+        return False
+    return None
 
 
 def article(tree: Any) -> Any:
