@@ -1,29 +1,52 @@
-"""One page off the web: bounded in bytes and seconds, retried where that helps, guarded on every hop."""
+"""Pages off the web: bounded in bytes and seconds, retried where that helps, guarded on every hop.
+
+A `Session` reads many. It keeps to robots.txt, pauses between two requests to one host, and keeps what it read on disk,
+to ask servers only for what has changed. From the outside in, a request passes: redirects, cache, pause, guard.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Self, TypeVar
 
 import httpx
 import stamina
+import structlog
+from hishel import CacheOptions, SqliteStorage
+from hishel.httpx import CacheTransport
 
-from llmtwin.errors import ForbiddenLinkError, HttpStatusError, LoginWallError, UnreachableError, UnreadableError
+from llmtwin.errors import (
+    ForbiddenLinkError,
+    HttpStatusError,
+    LoginWallError,
+    RobotsError,
+    UnreachableError,
+    UnreadableError,
+)
 from llmtwin.settings import Settings
-from llmtwin.sources import guard
+from llmtwin.sources import guard, http_cache, robots
 
-USER_AGENT = "llmtwin/0.1 (crawls its user's own writing)"
+USER_AGENT = f"{robots.PRODUCT}/0.1 (crawls its user's own writing)"
+ACCEPT = "text/html, text/markdown, text/plain;q=0.9, */*;q=0.1"
 MAX_REDIRECTS = 10
 ATTEMPTS = 3
 LONGEST_RETRY_AFTER_SECONDS = 60.0
+LONGEST_CRAWL_DELAY_SECONDS = 30.0
 
-_TRANSIENT_STATUSES = {429, 502, 503, 504}
+TRANSIENT_STATUSES = {429, 502, 503, 504}
 _LOGIN_STATUSES = {401, 403, 407}
 _TRANSIENT_ERRORS = (httpx.TimeoutException, httpx.ReadError, httpx.RemoteProtocolError)
+# For how many seconds a page is taken for unchanged on the word of its site's list alone.
+_LONGEST_TRUST_SECONDS = 7 * 24 * 3600.0
+
+_T = TypeVar("_T")
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,44 +60,173 @@ class Page:
     """Lower case, without parameters; empty when the server names none."""
     charset: str | None
     """The encoding the server names."""
+    next_url: str | None = None
+    """The next page of a list, where the server names one (RFC 8288)."""
+
+
+class Session:
+    """Reads pages one after another, politely. A context manager; not for several threads.
+
+    Args:
+        settings: Limits, and what may be reached.
+        headers: Sent with every request, a token say. What such a session reads is kept nowhere.
+        is_crawl: Whether robots.txt counts; it does not for an API.
+    """
+
+    def __init__(self, settings: Settings, headers: Mapping[str, str] | None = None, is_crawl: bool = True) -> None:
+        self._settings = settings
+        self._is_crawl = is_crawl
+        self._robots = robots.Robots(self._read_robots, settings)
+        self._paced = _PacedTransport(guard.GuardedTransport(settings), self._pause)
+        self._storage = None if headers else http_cache.open_storage(settings)
+        transport = self._paced if self._storage is None else _cached(self._paced, self._storage)
+        self._client = _client(transport, settings, headers or {})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close connections and cache."""
+        self._client.close()
+        self._paced.close()
+        if self._storage is not None:
+            self._storage.close()
+
+    def fetch(self, link: str, changed_at: datetime | None = None) -> Page:
+        """Return the page at a web link.
+
+        Args:
+            link: Where it is.
+            changed_at: When it last changed, as its site's list of pages says. What was read since then is returned
+                without a request, as far as the page itself allows, and for a week at most.
+
+        Raises:
+            ForbiddenLinkError: The link, or a redirect, leads where settings do not allow it.
+            RobotsError: The site asks programs to keep away from the page.
+            UnreachableError: No answer in time.
+            HttpStatusError: An error status, of which the transient ones have been tried three times.
+            LoginWallError: HTTP 401, 403 or 407.
+            UnreadableError: Larger than settings allow, or not a valid link.
+        """
+        guard.web_url(link)
+        self._client.cookies.clear()  # a site that set some must not see them with another page
+        return self._persistently(lambda: self._fetch(link, changed_at))
+
+    def _fetch(self, link: str, changed_at: datetime | None) -> Page:
+        if changed_at is not None:
+            with self._open(link, link, fresh=False) as response:
+                if _is_newer(response, changed_at):
+                    return _read(link, response, self._settings)
+        with self._open(link, link, fresh=True) as response:
+            return _read(link, response, self._settings)
+
+    def _read_robots(self, url: str) -> bytes:
+        def read() -> bytes:
+            # A day old at most, and only where the site says nothing shorter (RFC 9309, section 2.4).
+            with self._open(url, url, fresh=False, permit=False) as response:
+                return _read(url, response, self._settings).content
+
+        return self._persistently(read)
+
+    def _persistently(self, read: Callable[[], _T]) -> _T:
+        """Try again what may succeed a little later; without the cache, what fails because of it."""
+        for attempt in stamina.retry_context(
+            on=_backoff, attempts=ATTEMPTS, timeout=None, wait_initial=0.5, wait_max=10.0, wait_jitter=0.5
+        ):
+            with attempt:
+                try:
+                    return read()
+                except http_cache.FAILURES as error:
+                    if self._storage is None:
+                        raise
+                    self._do_without_cache(error)
+                    return read()
+        raise AssertionError("stamina returns or raises")
+
+    def _do_without_cache(self, error: Exception) -> None:
+        _log.warning("the cache of pages failed; this crawl goes on without it", reason=str(error))
+        storage, self._storage = self._storage, None
+        self._client = _client(self._paced, self._settings, {})
+        if storage is not None:
+            storage.close()
+
+    @contextmanager
+    def _open(self, link: str, url: str, *, fresh: bool, permit: bool = True) -> Iterator[httpx.Response]:
+        def allow(hop: str) -> None:
+            if permit and self._is_crawl:
+                self._robots.require_permission(link, hop)
+
+        with _errors_naming(link, url, self._settings), closing(_follow(self._client, url, allow, fresh)) as response:
+            response.raise_for_status()
+            yield response
+
+    def _pause(self, url: str) -> float:
+        """Return the seconds between two requests to the host of the URL."""
+        return max(self._settings.crawl_pause_seconds, min(self._robots.crawl_delay(url), LONGEST_CRAWL_DELAY_SECONDS))
 
 
 def fetch(link: str, settings: Settings) -> Page:
-    """Return the page at a web link.
-
-    Raises:
-        ForbiddenLinkError: The link, or a redirect, leads where settings do not allow it.
-        UnreachableError: No answer in time.
-        HttpStatusError: An error status, of which the transient ones have been tried three times.
-        LoginWallError: HTTP 401, 403 or 407.
-        UnreadableError: Larger than settings allow, or not a valid link.
-    """
-    guard.web_url(link)
-    for attempt in stamina.retry_context(
-        on=_backoff, attempts=ATTEMPTS, timeout=None, wait_initial=0.5, wait_max=10.0, wait_jitter=0.5
-    ):
-        with attempt, get(link, link, settings) as response:
-            return _read(link, response, settings)
-    raise AssertionError("stamina returns or raises")
+    """Return the page at a web link, as `Session.fetch` does."""
+    with Session(settings) as session:
+        return session.fetch(link)
 
 
 @contextmanager
 def get(link: str, url: str, settings: Settings) -> Iterator[httpx.Response]:
-    """Open the answer to a GET of `url`, redirects followed, its body not yet read; errors name `link`."""
-    headers = {"User-Agent": USER_AGENT, "Accept": "text/html, text/markdown, text/plain;q=0.9, */*;q=0.1"}
+    """Open the answer to a GET of `url`, redirects followed, its body not yet read; errors name `link`.
+
+    For what is no page: robots.txt is not asked, and nothing is kept.
+    """
+    with (
+        _errors_naming(link, url, settings),
+        _client(guard.GuardedTransport(settings), settings, {}) as client,
+        closing(_follow(client, url)) as response,
+    ):
+        response.raise_for_status()
+        yield response
+
+
+class _PacedTransport(httpx.BaseTransport):
+    """Waits before a request until its host has had its pause; robots.txt comes out of turn."""
+
+    def __init__(self, inner: httpx.BaseTransport, pause: Callable[[str], float]) -> None:
+        self._inner = inner
+        self._pause = pause
+        self._last: dict[str, float] = {}
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        host = request.url.host
+        if request.url.path != robots.PATH:
+            if host in self._last:
+                time.sleep(max(0.0, self._last[host] + self._pause(str(request.url)) - time.monotonic()))
+            self._last[host] = time.monotonic()
+        return self._inner.handle_request(request)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def _client(transport: httpx.BaseTransport, settings: Settings, headers: Mapping[str, str]) -> httpx.Client:
+    return httpx.Client(
+        transport=transport,
+        trust_env=False,
+        timeout=settings.crawl_timeout_seconds,
+        headers={"User-Agent": USER_AGENT, "Accept": ACCEPT, "Accept-Encoding": "gzip", **headers},
+    )
+
+
+def _cached(inner: httpx.BaseTransport, storage: SqliteStorage) -> CacheTransport:
+    return CacheTransport(inner, storage, rfc=CacheOptions(shared=False, allow_stale=True))
+
+
+@contextmanager
+def _errors_naming(link: str, url: str, settings: Settings) -> Iterator[None]:
     try:
-        with (
-            httpx.Client(
-                transport=guard.GuardedTransport(settings),
-                trust_env=False,
-                timeout=settings.crawl_timeout_seconds,
-                headers={**headers, "Accept-Encoding": "gzip"},
-            ) as client,
-            closing(_follow(client, url)) as response,
-        ):
-            response.raise_for_status()
-            yield response
-    except (ForbiddenLinkError, UnreachableError, UnreadableError) as error:
+        yield
+    except (ForbiddenLinkError, RobotsError, UnreachableError, UnreadableError) as error:
         if error.link in (link, str(httpx.URL(url))):
             raise
         raise type(error)(link, f"leads to {error.link}: {error.reason}") from error
@@ -92,13 +244,19 @@ def get(link: str, url: str, settings: Settings) -> Iterator[httpx.Response]:
         raise UnreachableError(link, f"the connection failed: {error or type(error).__name__}") from error
 
 
-def _follow(client: httpx.Client, url: str) -> httpx.Response:
-    """Return the first answer that is no redirect.
+def _follow(
+    client: httpx.Client, url: str, allow: Callable[[str], None] | None = None, fresh: bool = True
+) -> httpx.Response:
+    """Return the first answer that is no redirect; `allow` raises for a hop that may not be asked for.
 
     httpx itself would read the whole body of each redirect first, however large.
     """
-    request = client.build_request("GET", url)
+    # The cache asks the server about anything it keeps when a request says so (RFC 9111, section 5.2.1.4).
+    request = client.build_request("GET", url, headers={"Cache-Control": "no-cache"} if fresh else {})
     for _ in range(MAX_REDIRECTS + 1):
+        if allow is not None:
+            guard.web_url(str(request.url))
+            allow(str(request.url))
         response = client.send(request, stream=True)
         if response.next_request is None:
             return response
@@ -122,7 +280,20 @@ def _read(link: str, response: httpx.Response, settings: Settings) -> Page:
         if time.monotonic() > deadline:
             raise httpx.ReadTimeout("the page comes too slowly", request=response.request)
     content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    return Page(str(response.url), bytes(content), content_type, response.charset_encoding)
+    next_url = response.links.get("next", {}).get("url")
+    return Page(str(response.url), bytes(content), content_type, response.charset_encoding, next_url)
+
+
+def _is_newer(response: httpx.Response, changed_at: datetime) -> bool:
+    """Return whether an answer shows what a page that changed at this moment holds since."""
+    status = response.extensions.get("caching", {})
+    if not status.get("from_cache") or status.get("revalidated"):
+        return True  # it has just come from the server
+    read_at = _http_date(response.headers.get("Date", ""))
+    if read_at is None:
+        return False
+    age = (datetime.now(UTC) - read_at).total_seconds()
+    return read_at > changed_at and age < _LONGEST_TRUST_SECONDS
 
 
 def _status_error(link: str, response: httpx.Response) -> HttpStatusError | LoginWallError:
@@ -138,7 +309,7 @@ def _backoff(error: Exception) -> bool | float:
     cause = error.__cause__
     if not isinstance(cause, httpx.HTTPStatusError):
         return isinstance(cause, _TRANSIENT_ERRORS)
-    if cause.response.status_code not in _TRANSIENT_STATUSES:
+    if cause.response.status_code not in TRANSIENT_STATUSES:
         return False
     seconds = _retry_after(cause.response.headers.get("Retry-After", ""))
     return seconds is None or (seconds <= LONGEST_RETRY_AFTER_SECONDS and max(seconds, 0.0))
@@ -148,7 +319,12 @@ def _retry_after(value: str) -> float | None:
     """Return the seconds that a Retry-After header (RFC 9110, section 10.2.3) names, or None."""
     if value.strip().isdecimal():
         return float(value)
+    moment = _http_date(value)
+    return None if moment is None else (moment - datetime.now(UTC)).total_seconds()
+
+
+def _http_date(value: str) -> datetime | None:
     try:
-        return (parsedate_to_datetime(value).astimezone(UTC) - datetime.now(UTC)).total_seconds()
+        return parsedate_to_datetime(value).astimezone(UTC)
     except ValueError:
         return None

@@ -21,13 +21,17 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 @dataclass
 class WebServer:
-    """Routes are answered by path without the query; each request is noted with its Host header."""
+    """Routes are answered by path without the query; each request is noted with its Host header.
+
+    Those for robots.txt, which come before the first page of every site, are noted apart.
+    """
 
     url: str
     port: int
     routes: dict[str, Answer] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
     fallback: Answer | None = None
+    asked_for_robots: list[str] = field(default_factory=list)
 
     def serve(
         self, path: str, body: bytes | str = b"", status: int = 200, content_type: str = "text/html", **headers: str
@@ -66,8 +70,13 @@ def web() -> Iterator[WebServer]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
-            server.requests.append((self.path, self.headers.get("Host", "")))
-            answer = server.routes.get(path, server.fallback)
+            host = self.headers.get("Host", "")
+            if path == "/robots.txt":
+                server.asked_for_robots.append(host)
+                answer = server.routes.get(path)
+            else:
+                server.requests.append((self.path, host))
+                answer = server.routes.get(path, server.fallback)
             try:
                 answer(self) if answer else send(self, "not here", 404)
             except (BrokenPipeError, ConnectionResetError):
@@ -100,7 +109,11 @@ def author() -> User:
 def open_settings(tmp_path: Path) -> Settings:
     """Settings under which links may lead anywhere."""
     return Settings(
-        data_dir=tmp_path / "data", crawl_allow_private=True, crawl_allow_local=True, crawl_timeout_seconds=5
+        data_dir=tmp_path / "data",
+        crawl_allow_private=True,
+        crawl_allow_local=True,
+        crawl_timeout_seconds=5,
+        crawl_pause_seconds=0,
     )
 
 

@@ -48,7 +48,7 @@ def test_a_page_becomes_a_raw_article(web: Any, author: User, open_settings: Set
     assert document.id == document_id("article", link)
     assert document.link == document.source_link == link.replace("http:", "https:")
     assert (document.platform, document.title, document.author_id) == ("127.0.0.1", "Écrire un analyseur", author.id)
-    assert document.published_at == datetime.datetime(2024, 3, 5, tzinfo=datetime.UTC)
+    assert document.published_at == datetime.datetime(2024, 3, 5, 10, tzinfo=datetime.UTC)
     assert '        return "a  b"\n\n    # comment' in document.content
     assert web.requests == [("/post?utm_source=feed", f"127.0.0.1:{web.port}")]
 
@@ -243,7 +243,7 @@ def test_a_redirect_to_a_private_address_is_not_followed(
     monkeypatch.setattr(guard, "is_public", lambda address: address == "127.0.0.1")
     link = web.serve("/post", "", 302, Location=f"http://127.0.0.2:{web.port}/secret")
     with pytest.raises(ForbiddenLinkError, match=r"/post.*127\.0\.0\.2"):
-        crawl(link, author, Settings(crawl_allow_private=False))
+        crawl(link, author, Settings(crawl_allow_private=False, crawl_cache_bytes=0))
     assert len(web.requests) == 1
 
 
@@ -269,7 +269,8 @@ def test_a_name_that_changes_its_address_gains_nothing(web: Any, author: User, m
     monkeypatch.setattr(socket, "getaddrinfo", rebinding)
     monkeypatch.setattr(guard, "is_public", lambda address: address == "127.0.0.1")
     web.serve("/post", ARTICLE.format(SENTENCE))
-    only(f"http://rebind.test:{web.port}/post", author, Settings(crawl_allow_private=False))
+    settings = Settings(crawl_allow_private=False, crawl_own_sites="rebind.test", crawl_cache_bytes=0)
+    only(f"http://rebind.test:{web.port}/post", author, settings)
     assert asked == ["rebind.test"]
     assert web.requests == [("/post", f"rebind.test:{web.port}")]
 
