@@ -56,7 +56,7 @@ def crawl_sources() -> None:
         params = get_current_context()["params"]
         with warehouse(SETTINGS) as database, retrying_only_unreachable():
             ensure_schema(database)
-            sources = crawling.sources_to_crawl(database, params["author"], params["links"] or [])
+            sources = crawling.sources_to_crawl(database, params["author"], params["links"] or [], SETTINGS)
         return crawling.by_pool(sources, POOLS)
 
     @task(outlets=[RAW_DOCUMENTS], map_index_template="{{ task.op_kwargs['source']['link'] }}")
@@ -67,7 +67,9 @@ def crawl_sources() -> None:
         from llmtwin_airflow.connections import retrying_only_unreachable, warehouse
 
         with warehouse(SETTINGS) as database, retrying_only_unreachable():
-            return crawling.crawl_source(database, find_source(database, source["id"]), SETTINGS)
+            result = crawling.crawl_source(database, find_source(database, source["id"]), SETTINGS)
+        get_current_context()["outlet_events"][RAW_DOCUMENTS].extra = {"link": source["link"], **result}
+        return result
 
     @task(trigger_rule="all_done")
     def summarize() -> list[dict[str, Any]]:

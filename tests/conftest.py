@@ -86,6 +86,7 @@ def settings(
     return Settings(
         home=HOME,
         data_dir=tmp_path,
+        sources_file=tmp_path / "sources.yaml",  # not the user's own
         models_dir=HOME / ".local" / "models",  # converting one takes seconds, and the result never changes
         mongodb_url=mongodb_url,
         rabbitmq_url=rabbitmq_url,

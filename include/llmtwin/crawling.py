@@ -14,51 +14,118 @@ from pymongo.database import Database
 from llmtwin import sources, warehouse
 from llmtwin.documents import user_id
 from llmtwin.documents.contract import Text
-from llmtwin.errors import SettingsError, SourceError
+from llmtwin.errors import HttpStatusError, SettingsError, SourceError
 from llmtwin.settings import Settings
-from llmtwin.warehouse import RegisteredSource
+from llmtwin.warehouse import RegisteredSource, StoreResult
 
 Row = dict[str, Any]
 # What a crawl counts, in the order tables show it.
-COUNTS = ("found", "new", "changed", "unchanged", "deleted", "skipped")
+COUNTS = ("found", "new", "changed", "unchanged", "missed", "deleted", "skipped")
+_GONE = (404, 410)
 
 
-def sources_to_crawl(database: Database[Row], author: str | None, links: Sequence[str]) -> list[RegisteredSource]:
-    """Register these links and return them; without links return all registered sources, of the author if given.
+def sources_to_crawl(
+    database: Database[Row], author: str | None, links: Sequence[str], settings: Settings
+) -> list[RegisteredSource]:
+    """Register these links and return what to crawl for them; without links, for all sources, of the author if given.
+
+    All sources are those registered before and those in sources.yaml. A link that stands for many (all repositories of
+    a user) gives one registered source for each.
 
     Raises:
-        SettingsError: There are links but nobody who wrote what is behind them, or a link or the author is no text.
+        SettingsError: There are links but nobody who wrote what is behind them, a link or the author is no text, or
+            sources.yaml is not as it should be.
     """
     links = [link.strip() for link in links if link.strip()]
-    if not links:
-        everything = warehouse.registered_sources(database)
-        return [source for source in everything if not author or source.author_id == user_id(author)]
-    if not (author and author.strip()):
-        raise SettingsError("links need an author: give the full name of whoever wrote what is behind them")
-    links = [sources.registered_link(link) for link in links]
-    for given in (author, *links):
-        _require_text(given)
-    user = warehouse.get_or_create_user(database, author)
-    registered = {link: warehouse.register_source(database, user, link) for link in links}
-    return list(registered.values())
+    if links:
+        registered = _register(database, author, links)
+    else:
+        _register_declared(database, settings)
+        registered = [
+            source
+            for source in warehouse.registered_sources(database)
+            if not (source.listed_by or (author and source.author_id != user_id(author)))
+        ]
+    found = [crawled for source in registered for crawled in _expanded(database, source, settings)]
+    return list({source.id: source for source in found}.values())
 
 
 def crawl_source(database: Database[Row], source: RegisteredSource, settings: Settings) -> Row:
     """Crawl a source into the warehouse and record how it went; return the counts of ``StoreResult``.
 
     Raises:
-        SourceError: The link as a whole failed; the reason is recorded with the source.
+        SourceError: The link as a whole failed; the reason is recorded with the source. If it is gone (404, 410), all
+            of its documents were missed.
     """
     user = warehouse.get_or_create_user(database, source.author_full_name)
     try:
-        result = warehouse.store_crawl(database, sources.crawl(source.link, user, settings), user)
+        crawl = sources.crawl(source.link, user, settings, warehouse.known(database, user))
+    except SourceError as error:
+        gone = isinstance(error, HttpStatusError) and error.status in _GONE
+        missed = warehouse.store_miss(database, source) if gone else StoreResult()
+        told = f"{error}; of its documents {missed.deleted} were deleted" if missed.deleted else str(error)
+        warehouse.finish_crawl(database, source, _counts(missed), told)
+        raise
+    warehouse.begin_crawl(database, source, crawl.source_link)
+    try:
+        result = warehouse.store_crawl(database, crawl, user)
     except SourceError as error:
         warehouse.finish_crawl(database, source, error=str(error))
         raise
-    counts = {name: sum(result.skipped.values()) if name == "skipped" else getattr(result, name) for name in COUNTS}
     failed = "; ".join(result.failed[:5]) + (f"; and {len(result.failed) - 5} more" if len(result.failed) > 5 else "")
-    warehouse.finish_crawl(database, source, counts, failed or None)
+    warehouse.finish_crawl(database, source, _counts(result), failed or None)
     return result.to_dict()
+
+
+def _register(database: Database[Row], author: str | None, links: Sequence[str]) -> list[RegisteredSource]:
+    if not (author and author.strip()):
+        raise SettingsError("links need an author: give the full name of whoever wrote what is behind them")
+    links = [sources.registered_link(link) for link in links]
+    for given in (author, *links):
+        _require_text(given)
+    user = warehouse.get_or_create_user(database, author)
+    return [warehouse.register_source(database, user, link) for link in links]
+
+
+def _register_declared(database: Database[Row], settings: Settings) -> None:
+    """Make the registered sources those of sources.yaml, besides those that were given by hand."""
+    declared = set()
+    for author, links in warehouse.declared_sources(settings.declared_sources).items():
+        user = warehouse.get_or_create_user(database, author)
+        for link in links:
+            source = warehouse.register_source(database, user, sources.registered_link(link), declared=True)
+            declared.add(source.id)
+    warehouse.withdraw_declared(database, declared)
+
+
+def _expanded(database: Database[Row], source: RegisteredSource, settings: Settings) -> list[RegisteredSource]:
+    """Return the sources that a registered one stands for, registered too: those listed now and those listed before.
+
+    One that is listed no more is still crawled, so that its documents are missed, until it has none. When the list
+    cannot be read, the source stands for itself too: its crawl says why.
+    """
+    children = {child.id: child for child in warehouse.registered_sources(database) if child.listed_by == source.id}
+    try:
+        links = sources.expand(source.link, settings)
+    except SourceError:
+        return [source, *children.values()]
+    if links == [source.link]:
+        return [source]
+    user = warehouse.get_or_create_user(database, source.author_full_name)
+    listed = [warehouse.register_source(database, user, link, listed_by=source.id) for link in links]
+    for child in listed:
+        children.pop(child.id, None)
+    for child in children.values():
+        if not warehouse.has_documents(database, child):
+            warehouse.forget_source(database, child)
+        else:
+            listed.append(child)
+    warehouse.finish_crawl(database, source)
+    return listed
+
+
+def _counts(result: StoreResult) -> dict[str, int]:
+    return {name: sum(result.skipped.values()) if name == "skipped" else getattr(result, name) for name in COUNTS}
 
 
 def _require_text(given: str) -> None:
@@ -69,13 +136,20 @@ def _require_text(given: str) -> None:
 
 
 def by_pool(registered: Iterable[RegisteredSource], pools: Sequence[str]) -> dict[str, list[dict[str, str]]]:
-    """Spread sources over pools so that all of a domain fall into the same one."""
+    """Spread sources over pools so that all of a site, subdomains and all, fall into the same one."""
     spread: dict[str, list[dict[str, str]]] = {pool: [] for pool in pools}
     for source in registered:
-        domain = sources.domain_of(source.link)
-        pool = pools[zlib.crc32(domain.encode()) % len(pools)]
+        pool = pools[zlib.crc32(_site(sources.domain_of(source.link)).encode()) % len(pools)]
         spread[pool].append({"id": str(source.id), "author": source.author_full_name, "link": source.link})
     return spread
+
+
+def _site(domain: str) -> str:
+    """Return what a host and its neighbours share: authors' subdomains of a platform are one server to be polite to.
+
+    Two labels may be too few (`co.uk`); then sites that have nothing in common wait for each other, no more.
+    """
+    return domain if domain.replace(".", "").isdigit() else ".".join(domain.split(".")[-2:])
 
 
 def summarize(database: Database[Row], ids: Iterable[str], since: datetime) -> list[Row]:

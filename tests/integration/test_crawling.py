@@ -34,13 +34,15 @@ def note(tmp_path: Path) -> Path:
     return path
 
 
-def test_links_are_registered_once_and_crawled_again_without_being_named(database: Warehouse, note: Path) -> None:
-    first = crawling.sources_to_crawl(database, "Ana Núñez", [str(note), " ", f" {note} "])
+def test_links_are_registered_once_and_crawled_again_without_being_named(
+    database: Warehouse, settings: Settings, note: Path
+) -> None:
+    first = crawling.sources_to_crawl(database, "Ana Núñez", [str(note), " ", f" {note} "], settings)
     assert [source.link for source in first] == [note.as_uri()]
-    crawling.sources_to_crawl(database, "Someone Else", ["https://example.org"])
-    assert len(crawling.sources_to_crawl(database, None, [])) == 2
-    assert len(crawling.sources_to_crawl(database, "", [])) == 2, "an empty field of the form"
-    assert crawling.sources_to_crawl(database, " ana  núñez", []) == first
+    crawling.sources_to_crawl(database, "Someone Else", ["https://example.org"], settings)
+    assert len(crawling.sources_to_crawl(database, None, [], settings)) == 2
+    assert len(crawling.sources_to_crawl(database, "", [], settings)) == 2, "an empty field of the form"
+    assert crawling.sources_to_crawl(database, " ana  núñez", [], settings) == first
 
 
 @pytest.mark.parametrize(
@@ -58,10 +60,10 @@ def test_links_are_registered_once_and_crawled_again_without_being_named(databas
     ],
 )
 def test_what_cannot_be_registered_is_named_and_nothing_is(
-    database: Warehouse, author: str | None, links: list[str], complaint: str
+    database: Warehouse, settings: Settings, author: str | None, links: list[str], complaint: str
 ) -> None:
     with pytest.raises(SettingsError, match=complaint):
-        crawling.sources_to_crawl(database, author, links)
+        crawling.sources_to_crawl(database, author, links, settings)
     assert registered_sources(database) == []
 
 
@@ -70,7 +72,8 @@ def test_how_a_crawl_went_is_kept_with_its_source_and_summed_by_domain(
 ) -> None:
     since = datetime.now(UTC)
     allowed = settings.model_copy(update={"crawl_allow_local": True})
-    sources = crawling.sources_to_crawl(database, "Ana", [str(note), "http://127.0.0.1:1/", "https://never.example"])
+    links = [str(note), "http://127.0.0.1:1/", "https://never.example"]
+    sources = crawling.sources_to_crawl(database, "Ana", links, settings)
     assert crawling.crawl_source(database, sources[0], allowed)["new"] == 1
     assert crawling.crawl_source(database, sources[0], allowed)["unchanged"] == 1
     with pytest.raises(ForbiddenLinkError):
@@ -85,9 +88,9 @@ def test_how_a_crawl_went_is_kept_with_its_source_and_summed_by_domain(
     assert "no source is registered" in crawling.summary_text([])
 
 
-def test_all_links_of_a_domain_fall_into_one_pool(database: Warehouse) -> None:
+def test_all_links_of_a_site_fall_into_one_pool(database: Warehouse, settings: Settings) -> None:
     links = [f"https://{host}.example/{number}" for host in "abcdef" for number in range(3)]
-    sources = crawling.sources_to_crawl(database, "Ana", links)
+    sources = crawling.sources_to_crawl(database, "Ana", links, settings)
     pools = crawling.by_pool(sources, ["one", "two", "three"])
     assert sorted(entry["link"] for pool in pools.values() for entry in pool) == links
     of_domain: dict[str, set[str]] = {}

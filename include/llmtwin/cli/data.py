@@ -42,7 +42,7 @@ def crawl(
     with warehouse.connect(settings) as client:
         database = warehouse.open_database(client, settings)
         warehouse.ensure_schema(database)
-        for source in crawling.sources_to_crawl(database, author, links or []):
+        for source in crawling.sources_to_crawl(database, author, links or [], settings):
             with console.status(f"crawling {escape(source.link)} …"):
                 try:
                     results[source.link] = crawling.crawl_source(database, source, settings)

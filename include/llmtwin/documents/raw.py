@@ -54,10 +54,14 @@ class Repository(Contract):
     author_id: UUID
     author_full_name: FilledText
     link: FilledText
+    source_link: FilledText | None = Field(default=None, description="the registered link whose crawl yields it")
     name: FilledText
     commit: str = Field(pattern=r"^[0-9a-f]{40,64}$")
     files: int = Field(ge=0, description="files crawled")
     skipped: dict[str, int] = Field(default_factory=dict, description="files left out, by reason")
+    left_out: dict[str, str] = Field(
+        default_factory=dict, description="why files were left out that need not be looked into again, by version"
+    )
     crawled_at: Timestamp
 
 

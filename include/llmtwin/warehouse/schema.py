@@ -19,6 +19,7 @@ from pymongo.database import Database
 
 from llmtwin.documents import RAW_TYPES, Contract, Repository, User
 from llmtwin.warehouse.connection import Row
+from llmtwin.warehouse.misses import Miss
 from llmtwin.warehouse.registry import RegisteredSource
 
 USERS = "users"
@@ -27,10 +28,16 @@ COLLECTIONS: dict[str, type[Contract]] = {
     USERS: User,
     Repository.collection: Repository,
     RegisteredSource.collection: RegisteredSource,
+    Miss.collection: Miss,
     **STREAMED,
 }
 INDEXES: dict[str, list[IndexModel]] = {
-    RegisteredSource.collection: [IndexModel([("author_id", ASCENDING)])],
+    RegisteredSource.collection: [
+        IndexModel([("author_id", ASCENDING)]),
+        IndexModel([("source_link", ASCENDING), ("author_id", ASCENDING)]),
+    ],
+    Miss.collection: [IndexModel([("source_link", ASCENDING), ("author_id", ASCENDING)])],
+    Repository.collection: [IndexModel([("source_link", ASCENDING), ("author_id", ASCENDING)])],
     # A crawl asks which documents its source had before; a reader asks for an author's.
     **{
         name: [
@@ -43,6 +50,7 @@ INDEXES: dict[str, list[IndexModel]] = {
 
 _BSON_TYPES: dict[Any, list[str]] = {
     str: ["string"],
+    bool: ["bool"],
     int: ["int", "long"],
     UUID: ["binData"],
     datetime: ["date"],

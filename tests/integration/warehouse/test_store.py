@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from pymongo.errors import WriteError
-from tests.documents import AUTHOR, article, post, source_file
+from tests.documents import AUTHOR, WHEN, article, post, source_file
 
-from llmtwin.documents import RawDocument
-from llmtwin.errors import SourceError, WarehouseError
+from llmtwin.documents import RawDocument, Repository, document_id
+from llmtwin.errors import SourceError, UnreachableError, WarehouseError
 from llmtwin.settings import Settings
 from llmtwin.sources import Crawl
 from llmtwin.warehouse import (
+    begin_crawl,
     connect,
     ensure_schema,
     finish_crawl,
+    forget_source,
     get_or_create_user,
+    known,
     register_source,
     registered_sources,
     store_crawl,
@@ -35,8 +38,29 @@ def database(mongodb: Database[dict[str, Any]]) -> Database[dict[str, Any]]:
     return mongodb
 
 
-def crawl_of(*documents: RawDocument, complete: bool = True) -> Crawl:
-    return Crawl(source_link="https://example.org", documents=iter(documents), complete=complete)
+SOURCE = "https://example.org"
+PARENT = Repository(
+    id=document_id("repository", "https://example.org/repo"),
+    author_id=AUTHOR.id,
+    author_full_name=AUTHOR.full_name,
+    link="https://example.org/repo",
+    source_link=SOURCE,
+    name="repo",
+    commit="1" * 40,
+    files=1,
+    left_out={"0:python": "empty"},
+    crawled_at=WHEN,
+)
+
+
+def crawl_of(*documents: RawDocument, complete: bool = True, source_link: str = SOURCE, **more: Any) -> Crawl:
+    of_source = [document.model_copy(update={"source_link": source_link}) for document in documents]
+    return Crawl(source_link, documents=iter(of_source), complete=complete, **more)
+
+
+def links_in(database: Database[dict[str, Any]]) -> dict[str, str]:
+    """The source of every article, by its link."""
+    return {row["link"]: row["source_link"] for row in database.articles.find()}
 
 
 def test_a_second_crawl_of_the_same_writes_nothing(database: Database[dict[str, Any]]) -> None:
@@ -49,11 +73,111 @@ def test_a_second_crawl_of_the_same_writes_nothing(database: Database[dict[str, 
     assert {name: list(database[name].find()) for name in before} == before
 
 
-def test_changed_text_is_an_update_and_vanished_documents_are_deletes(database: Database[dict[str, Any]]) -> None:
-    store_crawl(database, crawl_of(article(1), article(2), article(3)), AUTHOR)
+def test_changed_text_is_an_update(database: Database[dict[str, Any]]) -> None:
+    store_crawl(database, crawl_of(article(1), article(2)), AUTHOR)
     result = store_crawl(database, crawl_of(article(1), article(2, "Another text.")), AUTHOR)
-    assert (result.unchanged, result.changed, result.deleted) == (1, 1, 1)
+    assert (result.unchanged, result.changed, result.deleted) == (1, 1, 0)
     assert {row["content"] for row in database.articles.find()} == {article(1).content, "Another text."}
+
+
+def test_what_vanished_is_deleted_after_two_misses_in_a_row(database: Database[dict[str, Any]]) -> None:
+    store_crawl(database, crawl_of(article(1), article(2), post(1)), AUTHOR)
+    before = list(database.articles.find())
+    first = store_crawl(database, crawl_of(article(1)), AUTHOR)
+    assert (first.missed, first.deleted) == (2, 0)
+    assert list(database.articles.find()) == before, "a miss is no change of the document, which would be an event"
+    second = store_crawl(database, crawl_of(article(1)), AUTHOR)
+    assert (second.missed, second.deleted) == (0, 2)
+    assert links_in(database).keys() == {article(1).link}
+    assert database.posts.count_documents({}) == database.misses.count_documents({}) == 0
+
+
+@pytest.mark.parametrize("how", ["yielded", "changed", "unchanged", "yielded by another source"])
+def test_what_comes_back_has_not_been_missed(database: Database[dict[str, Any]], how: str) -> None:
+    store_crawl(database, crawl_of(article(1), article(2)), AUTHOR)
+    store_crawl(database, crawl_of(article(1)), AUTHOR)
+    back = {
+        "yielded": crawl_of(article(1), article(2)),
+        "changed": crawl_of(article(1), article(2, "Another text.")),
+        "unchanged": crawl_of(article(1), unchanged={article(2).link}),
+        "yielded by another source": crawl_of(article(2), source_link="https://example.org/feed"),
+    }[how]
+    store_crawl(database, back, AUTHOR)
+    assert store_crawl(database, crawl_of(article(1)), AUTHOR).deleted == 0
+    assert article(2).link in links_in(database)
+
+
+def test_a_crawl_that_failed_for_a_document_has_not_missed_it(database: Database[dict[str, Any]]) -> None:
+    store_crawl(database, crawl_of(article(1), article(2), article(3)), AUTHOR)
+    for deleted in (0, 1):
+        failures: list[SourceError] = [UnreachableError(f"{article(2).link}/", "no answer")]
+        result = store_crawl(database, crawl_of(article(1), failures=failures), AUTHOR)
+        assert result.deleted == deleted
+    assert links_in(database).keys() == {article(1).link, article(2).link}
+
+
+def test_files_of_a_repository_are_deleted_at_once(database: Database[dict[str, Any]]) -> None:
+    store_crawl(database, crawl_of(source_file(1), source_file(2), repository=PARENT), AUTHOR)
+    result = store_crawl(database, crawl_of(source_file(1), repository=PARENT), AUTHOR)
+    assert (result.missed, result.deleted) == (0, 1)
+    assert [row["path"] for row in database.repository_files.find()] == ["file_1.py"]
+
+
+def test_what_a_crawl_need_not_read_again_counts_as_found(database: Database[dict[str, Any]]) -> None:
+    store_crawl(database, crawl_of(article(1), article(2)), AUTHOR)
+    result = store_crawl(database, crawl_of(article(1), unchanged={article(2).link}), AUTHOR)
+    assert (result.found, result.unchanged, result.missed) == (2, 2, 0)
+
+
+def test_what_is_known_of_a_source(database: Database[dict[str, Any]]) -> None:
+    other = crawl_of(article(2), source_link="https://example.org/feed")
+    store_crawl(database, crawl_of(article(1), source_file(1), repository=PARENT), AUTHOR)
+    store_crawl(database, other, AUTHOR)
+    assert known(database, AUTHOR)(SOURCE) == {
+        article(1).link: article(1).content_hash,
+        source_file(1).link: source_file(1).blob_id,
+        PARENT.link: PARENT.commit,
+        "0:python": "empty",
+    }
+    assert known(database, AUTHOR)("https://example.org/new") == {}
+    assert known(database, get_or_create_user(database, "Someone Else"))(SOURCE) == {}
+
+
+def test_a_document_stays_with_the_first_source_that_is_crawled_on(database: Database[dict[str, Any]]) -> None:
+    first = register_source(database, AUTHOR, SOURCE)
+    begin_crawl(database, first, SOURCE)
+    store_crawl(database, crawl_of(article(1)), AUTHOR)
+    feed = "https://example.org/feed"
+    result = store_crawl(database, crawl_of(article(1), source_link=feed), AUTHOR)
+    assert (result.unchanged, result.changed) == (1, 0)
+    result = store_crawl(database, crawl_of(article(1, "As the feed has it."), source_link=feed), AUTHOR)
+    assert (result.changed, result.skipped) == (0, {"held by another source": 1})
+    assert links_in(database) == {article(1).link: SOURCE}
+    forget_source(database, first)
+    result = store_crawl(database, crawl_of(article(1, "As the feed has it."), source_link=feed), AUTHOR)
+    assert (result.changed, links_in(database)) == (1, {article(1).link: feed})
+
+
+def test_a_source_takes_over_what_another_has_lost(database: Database[dict[str, Any]]) -> None:
+    begin_crawl(database, register_source(database, AUTHOR, SOURCE), SOURCE)
+    store_crawl(database, crawl_of(article(1)), AUTHOR)
+    store_crawl(database, crawl_of(), AUTHOR)
+    feed = "https://example.org/feed"
+    assert store_crawl(database, crawl_of(article(1), source_link=feed), AUTHOR).changed == 1
+    assert store_crawl(database, crawl_of(), AUTHOR).deleted == 0
+    assert links_in(database) == {article(1).link: feed}
+
+
+def test_a_live_source_takes_over_from_an_export_and_never_the_other_way(database: Database[dict[str, Any]]) -> None:
+    export = {"source_link": "export:example.org:ana", "complete": False}
+    assert store_crawl(database, crawl_of(article(1), article(2), **export), AUTHOR).new == 2
+    assert store_crawl(database, crawl_of(article(1), article(2), **export), AUTHOR).unchanged == 2
+    assert store_crawl(database, crawl_of(article(1)), AUTHOR).changed == 1
+    result = store_crawl(database, crawl_of(article(1, "Older."), article(2, "Newer."), **export), AUTHOR)
+    assert (result.changed, result.skipped) == (1, {"held by another source": 1})
+    assert store_crawl(database, crawl_of(article(1), **export), AUTHOR).unchanged == 1
+    assert links_in(database) == {article(1).link: SOURCE, article(2).link: "export:example.org:ana"}
+    assert {row["content"] for row in database.articles.find()} == {article(1).content, "Newer."}
 
 
 def test_an_incomplete_crawl_deletes_nothing(database: Database[dict[str, Any]]) -> None:
