@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from llmtwin.documents import (
@@ -11,6 +11,7 @@ from llmtwin.documents import (
     Kind,
     Operation,
     RawArticle,
+    RawDocument,
     RawPost,
     RawRepositoryFile,
     User,
@@ -18,6 +19,9 @@ from llmtwin.documents import (
     document_id,
     event_id,
 )
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
 
 AUTHOR = User.named("Ana Núñez")
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -45,6 +49,17 @@ def source_file(
         "blob_id": "0" * 40,
     }
     return RawRepositoryFile(**_common(Kind.REPOSITORY, link, content) | fields | changes)
+
+
+def store(database: Database[dict[str, Any]], *documents: RawDocument) -> None:
+    """Write these documents into the warehouse, in place of earlier versions."""
+    for document in documents:
+        database[document.collection].replace_one({"_id": document.id}, row_of(document), upsert=True)
+
+
+def row_of(document: RawDocument) -> dict[str, Any]:
+    """Return a document as MongoDB holds it."""
+    return document.model_dump(by_alias=True) | {"kind": str(document.kind)}
 
 
 def event(document: Any, version: int = 1, op: Operation = Operation.CREATE) -> Event:

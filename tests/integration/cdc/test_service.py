@@ -17,12 +17,12 @@ from bson.datetime_ms import DatetimeMS
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import PyMongoError
 from tests.conftest import BINARIES
-from tests.documents import article, post, source_file
+from tests.documents import article, post, row_of, source_file, store
 
 from llmtwin.cdc import CdcService, state
 from llmtwin.documents import Event, Operation
 from llmtwin.errors import CollectionLostError, HistoryLostError, NotAReplicaSetError
-from llmtwin.events import DEAD_QUEUE, QUEUE, DrainLimits, connect, drain, list_dead_letters, queue_depth
+from llmtwin.events import QUEUE, DrainLimits, drain, list_dead_letters, queue_depth
 from llmtwin.local.ports import free_port
 from llmtwin.local.servers import MongoServer
 from llmtwin.settings import Settings
@@ -36,14 +36,6 @@ if TYPE_CHECKING:
     Warehouse = Database[dict[str, Any]]
 
 pytestmark = pytest.mark.stack
-
-
-@pytest.fixture
-def channel(rabbitmq_url: str) -> Iterator[BlockingChannel]:
-    with connect(rabbitmq_url) as channel:
-        channel.queue_purge(QUEUE)
-        channel.queue_purge(DEAD_QUEUE)
-        yield channel
 
 
 @contextmanager
@@ -75,12 +67,6 @@ def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
         time.sleep(0.02)
 
 
-def insert(database: Warehouse, *documents: Any) -> None:
-    for document in documents:
-        row = document.model_dump(by_alias=True) | {"kind": str(document.kind)}
-        database[document.collection].replace_one({"_id": document.id}, row, upsert=True)
-
-
 def collect(channel: BlockingChannel) -> list[Event]:
     taken: list[Event] = []
     drain(channel, DrainLimits(), taken.extend)
@@ -94,8 +80,8 @@ def test_creates_updates_and_deletes_become_events_in_order(
     with running(settings) as raised:
         wait_for(lambda: state.load(mongodb))
         for change in (
-            lambda: insert(mongodb, article(1), post(1), source_file(1)),
-            lambda: insert(mongodb, article(1, "Changed.")),
+            lambda: store(mongodb, article(1), post(1), source_file(1)),
+            lambda: store(mongodb, article(1, "Changed.")),
             lambda: mongodb.articles.update_one({"_id": article(1).id}, {"$set": {"title": "New"}}),
             lambda: mongodb.articles.delete_one({"_id": article(1).id}),
         ):
@@ -117,11 +103,11 @@ def test_the_first_start_copies_what_is_there_and_later_ones_resume(
     settings: Settings, mongodb: Warehouse, channel: BlockingChannel
 ) -> None:
     ensure_schema(mongodb)
-    insert(mongodb, *(article(number) for number in range(30)))
+    store(mongodb, *(article(number) for number in range(30)))
     with running(settings):
         wait_for(lambda: queue_depth(channel) == 30)
     assert {event.op for event in collect(channel)} == {Operation.SNAPSHOT}
-    insert(mongodb, article(99))  # while the service is down
+    store(mongodb, article(99))  # while the service is down
     with running(settings):
         wait_for(lambda: queue_depth(channel))
         time.sleep(0.3)
@@ -132,7 +118,7 @@ def test_a_delete_between_a_first_snapshot_that_was_cut_off_and_the_next_is_not_
     settings: Settings, mongodb: Warehouse, channel: BlockingChannel
 ) -> None:
     ensure_schema(mongodb)
-    rows = [post(number).model_dump(by_alias=True) | {"kind": "post"} for number in range(4000)]
+    rows = [row_of(post(number)) for number in range(4000)]
     mongodb.posts.insert_many(rows, ordered=False)
     with running(settings):
         wait_for(lambda: queue_depth(channel))
@@ -154,7 +140,7 @@ def test_a_snapshot_on_demand_outranks_what_was_published_before(
 ) -> None:
     with running(settings):
         wait_for(lambda: state.load(mongodb))
-        insert(mongodb, article(1))
+        store(mongodb, article(1))
         wait_for(lambda: queue_depth(channel))
     [created] = collect(channel)
     with running(settings, snapshot=True):
@@ -187,7 +173,7 @@ def test_stopping_does_not_go_back_behind_the_last_heartbeat(
 
     with running(settings):
         wait_for(stored_time)
-        insert(mongodb, article(1))
+        store(mongodb, article(1))
         wait_for(lambda: queue_depth(channel))
         written = mongodb.client.admin.command("ping")["operationTime"]
         written_time = f"{written.time:08X}{written.inc:08X}"
@@ -205,7 +191,7 @@ def test_the_place_is_not_stored_before_the_broker_confirmed(
     channel.queue_unbind(QUEUE, "llmtwin.cdc", routing_key="#")
     stop = threading.Event()
     service = CdcService(settings.model_copy(update={"rabbitmq_url": "amqp://127.0.0.1:1/%2F"}), stop)
-    insert(mongodb, article(1))
+    store(mongodb, article(1))
     thread = threading.Thread(target=service.run)
     thread.start()
     time.sleep(1.5)
@@ -279,13 +265,13 @@ def test_a_collection_that_another_is_renamed_over_stops_with_the_way_out(
 def test_dates_and_strings_that_python_cannot_hold_stop_nothing(
     settings: Settings, mongodb: Warehouse, channel: BlockingChannel
 ) -> None:
-    far, latin = (article(number, "cafe").model_dump(by_alias=True) | {"kind": "article"} for number in (1, 2))
+    far, latin = (row_of(article(number, "cafe")) for number in (1, 2))
     not_utf8 = bson.encode(latin, codec_options=CODEC).replace(b"cafe", b"caf\xe9")
     with running(settings) as raised:
         wait_for(lambda: state.load(mongodb))
         mongodb.articles.insert_one(far | {"published_at": DatetimeMS(10**15)})
         mongodb.articles.insert_one(RawBSONDocument(not_utf8))
-        insert(mongodb, article(3))
+        store(mongodb, article(3))
         wait_for(lambda: raised or queue_depth(channel) == 3)
     assert not raised
     streamed = {event.document_id: event.document or {} for event in collect(channel)}
@@ -304,7 +290,7 @@ def test_a_document_that_can_be_no_event_goes_to_the_dead_letters(
         wait_for(lambda: state.load(mongodb))
         for key in (ObjectId(), "endless" * 100_000):
             mongodb.get_collection("articles").insert_one({"_id": key}, bypass_document_validation=True)
-        insert(mongodb, article(1))
+        store(mongodb, article(1))
         wait_for(lambda: queue_depth(channel) == 1)
     assert not raised
     letters = list_dead_letters(channel)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,6 @@ from tests.documents import article, event
 from llmtwin.documents import Event, Operation
 from llmtwin.errors import BrokerError, SettingsError
 from llmtwin.events import (
-    DEAD_QUEUE,
     EXCHANGE,
     QUEUE,
     DrainLimits,
@@ -35,14 +34,6 @@ if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel
 
 pytestmark = pytest.mark.stack
-
-
-@pytest.fixture
-def channel(rabbitmq_url: str) -> Iterator[BlockingChannel]:
-    with connect(rabbitmq_url) as channel:
-        channel.queue_purge(QUEUE)
-        channel.queue_purge(DEAD_QUEUE)
-        yield channel
 
 
 def publish(url: str, events: Sequence[Event]) -> None:

@@ -12,7 +12,7 @@ from uuid import UUID
 import pika
 import pyarrow as pa
 import pytest
-from tests.documents import article, event, event_of, post, source_file
+from tests.documents import article, event, event_of, post, row_of, source_file, store
 
 from llmtwin import sync, vectors
 from llmtwin.documents import Event, Kind, Operation, RawDocument
@@ -49,12 +49,6 @@ def run(settings: Settings) -> sync.Drained:
     for batch_id in drained.pending:
         sync.run_batch(batch_id, settings)
     return drained
-
-
-def store(database: Database[dict[str, Any]], *documents: RawDocument) -> None:
-    for document in documents:
-        row = document.model_dump(by_alias=True) | {"kind": str(document.kind)}
-        database[document.collection].replace_one({"_id": document.id}, row, upsert=True)
 
 
 def assert_agreement(settings: Settings, database: Database[dict[str, Any]]) -> None:
@@ -345,8 +339,7 @@ def test_a_document_that_became_unreadable_is_named_and_keeps_its_last_good_vers
 ) -> None:
     publish(queue, event(article(1)))
     run(queue)
-    row = article(1).model_dump(by_alias=True) | {"kind": "article", "content": None}
-    mongodb.articles.insert_one(row)
+    mongodb.articles.insert_one(row_of(article(1)) | {"content": None})
     publish(queue, event_of(article(1).id, Kind.ARTICLE, 2, Operation.UPDATE, {"_id": str(article(1).id)}))
     run(queue)
     with vectors.connect(queue) as client:
