@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 SOURCE = "cdc_events"
 _SUCCESS = "_SUCCESS"
+# A drain has written its events seconds after it made their folder; one that has not after so long was killed, and
+# its events are in the queue again.
+_ABANDONED_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -141,9 +145,21 @@ def pending_batches(root: Path) -> list[Batch]:
 
 
 def prune_batches(root: Path, keep: int) -> int:
-    """Delete the oldest finished batches beyond ``keep``; return how many. Unfinished ones are never touched."""
-    finished = [batch for batch in batches(root) if batch.is_complete]
-    surplus = finished[: max(0, len(finished) - keep)]
-    for batch in surplus:
-        shutil.rmtree(batch.folder)
+    """Delete the oldest finished batches beyond ``keep``, and folders that killed drains left; return how many.
+
+    Unfinished batches are never touched.
+    """
+    finished = [batch.folder for batch in batches(root) if batch.is_complete]
+    surplus = finished[: max(0, len(finished) - keep)] + _abandoned(root)
+    for folder in surplus:
+        shutil.rmtree(folder)
     return len(surplus)
+
+
+def _abandoned(root: Path) -> list[Path]:
+    newest = time.time() - _ABANDONED_SECONDS
+    return [
+        folder
+        for folder in root.glob("*/")
+        if folder.stat().st_mtime < newest and all(path.suffix == ".tmp" for path in folder.iterdir())
+    ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +205,22 @@ def test_pruning_keeps_the_newest_and_all_that_is_unfinished(tmp_path: Path) -> 
         batch.complete()
     assert prune_batches(tmp_path, keep=2) == 2
     assert batches(tmp_path) == [made[0], made[3], made[4]]
+
+
+def test_pruning_removes_what_killed_drains_left_but_not_what_a_drain_may_still_write(tmp_path: Path) -> None:
+    unfinished, killed, bare, writing = (tmp_path / f"20260101T00000000000{number}Z-aaaaaa" for number in range(4))
+    for folder, name in (
+        (unfinished, "cdc_events.parquet"),
+        (killed, ".cdc_events.parquet.7.tmp"),
+        (writing, ".cdc_events.parquet.8.tmp"),
+    ):
+        folder.mkdir()
+        (folder / name).touch()
+    bare.mkdir()
+    for folder in (unfinished, killed, bare):
+        os.utime(folder, (time.time() - 7200,) * 2)
+    assert prune_batches(tmp_path, keep=1) == 2
+    assert sorted(tmp_path.iterdir()) == [unfinished, writing]
 
 
 def test_a_damaged_table_says_how_to_mend_it(tmp_path: Path) -> None:
