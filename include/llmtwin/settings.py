@@ -59,6 +59,7 @@ class Settings(BaseSettings):
 
     # Crawling
     crawl_schedule: str = Field(default="@daily", description="when registered sources are crawled again")
+    sources_file: Path = Field(default=Path("sources.yaml"), description="authors and their links, under home")
     crawl_allow_private: bool = Field(default=False, description="links may reach private and loopback addresses")
     crawl_allow_local: bool = Field(default=False, description="links may be files and folders of this machine")
     crawl_timeout_seconds: float = Field(default=30.0, gt=0)
@@ -71,6 +72,7 @@ class Settings(BaseSettings):
     crawl_cache_bytes: int = Field(default=1_000_000_000, ge=0, description="pages kept to ask only for changes; 0: none")
     crawl_max_page_bytes: int = Field(default=20_000_000, gt=0)
     crawl_max_file_bytes: int = Field(default=1_000_000, gt=0, description="larger files of a repository are skipped")
+    crawl_max_repository_bytes: int = Field(default=500_000_000, gt=0, description="read of one repository in a crawl")
 
     # GitHub
     github_token: str | None = Field(default=None, repr=False, description="to list a user's repositories more often")
@@ -89,6 +91,14 @@ class Settings(BaseSettings):
     linkedin_email: SecretStr | None = Field(default=None, description="to log in at LinkedIn")
     linkedin_password: SecretStr | None = None
     linkedin_max_scrolls: int = Field(default=500, ge=1, description="screens of a profile's activity")
+
+    # Imports of exports
+    imports_dir: Path | None = Field(
+        default=None, description="exports in it may always be imported, without crawl_allow_local; default: data_dir/imports"
+    )
+    import_max_bytes: int = Field(default=2_000_000_000, gt=0, description="read of one export, unpacked")
+    import_max_member_bytes: int = Field(default=250_000_000, gt=0, description="read of one file of an export, unpacked")
+    import_max_ratio: int = Field(default=200, ge=1, description="a file that unpacks to more times its size is a bomb")
 
     # Micro-batches
     sync_schedule: str = Field(default="* * * * *", description="cron, or @continuous for near-real-time")
@@ -127,9 +137,20 @@ class Settings(BaseSettings):
         return self.data_dir if self.data_dir.is_absolute() else self.home / self.data_dir
 
     @property
+    def declared_sources(self) -> Path:
+        """The file of authors and their links as an absolute path."""
+        return self.home / self.sources_file
+
+    @property
     def batches(self) -> Path:
         """Where micro-batches are staged."""
         return self.data / "batches"
+
+    @property
+    def imports(self) -> Path:
+        """Where exports lie that anybody may import who can trigger a crawl."""
+        folder = self.imports_dir or self.data / "imports"
+        return folder if folder.is_absolute() else self.home / folder
 
     @property
     def models(self) -> Path:
