@@ -13,6 +13,7 @@
     │   ├── LoginWallError       the page wants a login first
     │   ├── BrowserError         a browser is needed, and there is none, or it does not start
     │   │   └── PreviewError     the page shows the beginning; the rest is for members or subscribers
+    │   ├── ExportLimitError     an export is larger than settings allow
     │   └── UnreadableError      answered, but holds no text we can read (empty, PDF, too large, wrong encoding)
     │       └── ScriptedPageError    a page that only a browser could draw
     ├── WarehouseError           MongoDB refused, or is not what the pipeline needs
@@ -101,6 +102,10 @@ class UnreadableError(SourceError):
 
 class ScriptedPageError(UnreadableError):
     """The page holds no text before its scripts have run, so only a browser could read it."""
+
+
+class ExportLimitError(SourceError):
+    """More of an export would have to be read than settings allow; what was read before is kept."""
 
 
 class WarehouseError(LlmtwinError):
