@@ -78,8 +78,7 @@ def publish_cleaned(documents: pa.Table, settings: Settings) -> Published:
     result = Published()
     with connect(settings) as client:
         ensure_cleaned(client)
-        versions = _versions_in_force(client, rows)
-        current = [row for row in rows if row["version"] >= versions.get(row["document_id"], -1)]
+        current = _current(client, rows)
         result.stale = len(rows) - len(current)
         deleted = [row for row in current if row["op"] == "delete"]
         upserted = [row for row in current if row["op"] != "delete"]
@@ -113,8 +112,7 @@ def publish_embedded(documents: pa.Table, chunks: pa.Table, embeddings: pa.Table
     rows = documents.select(["document_id", "op", "kind", "version"]).to_pylist()
     result = Published()
     with connect(settings) as client:
-        versions = _versions_in_force(client, rows)
-        current = {row["document_id"]: row for row in rows if row["version"] >= versions.get(row["document_id"], -1)}
+        current = {row["document_id"]: row for row in _current(client, rows)}
         result.stale = len(rows) - len(current)
         texts = {row["chunk_id"]: row for row in chunks.to_pylist()}
         for kind, group in _by_kind(current.values()).items():
@@ -165,6 +163,11 @@ def known_vectors(chunks: Sequence[Row], settings: Settings) -> dict[str, np.nda
                     if isinstance(record.vector, dict) and record.payload == {name: chunk[name] for name in fields}:
                         known[chunk["chunk_id"]] = np.asarray(record.vector[DENSE], dtype=np.float32)
     return known
+
+
+def _current(client: QdrantClient, rows: Sequence[Row]) -> list[Row]:
+    versions = _versions_in_force(client, rows)
+    return [row for row in rows if row["version"] >= versions.get(row["document_id"], -1)]
 
 
 def _versions_in_force(client: QdrantClient, rows: Iterable[Row]) -> dict[str, int]:
