@@ -10,12 +10,22 @@ from llmtwin.settings import Settings
 from llmtwin.sources import guard
 from llmtwin.sources.article import ArticleSource
 from llmtwin.sources.exports import EXPORTS, Export, ImportOptions, UnknownArchive
+from llmtwin.sources.feed import FeedSource
 from llmtwin.sources.folder import FolderSource
 from llmtwin.sources.git import GitSource
+from llmtwin.sources.sitemap import SitemapSource
 from llmtwin.sources.source import Crawl, Known, Source, nothing_known
 
 # The first that accepts a link crawls it; the last accepts all.
-SOURCES: tuple[Source, ...] = (GitSource(), *EXPORTS, FolderSource(), UnknownArchive(EXPORTS), ArticleSource())
+SOURCES: tuple[Source, ...] = (
+    GitSource(),
+    *EXPORTS,
+    FolderSource(),
+    UnknownArchive(EXPORTS),
+    FeedSource(),
+    SitemapSource(),
+    ArticleSource(),
+)
 
 LOCAL = "local"
 

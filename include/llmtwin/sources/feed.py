@@ -1,0 +1,165 @@
+"""A feed: RSS, Atom or JSON Feed. The articles on the pages it names."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from calendar import timegm
+from collections import deque
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from llmtwin.documents import User
+from llmtwin.errors import UnreadableError
+from llmtwin.settings import Settings
+from llmtwin.sources import guard
+from llmtwin.sources.listing import Item, crawl_items
+from llmtwin.sources.page import Page, fetch
+from llmtwin.sources.reading import crawl_article
+from llmtwin.sources.source import Crawl, Known, Source, nothing_known
+
+_NAMES = {"feed", "rss", "atom", "feed.xml", "rss.xml", "atom.xml", "index.xml", "feed.json", "index.rdf", "feed.atom"}
+_SUFFIXES = (".rss", ".atom")
+_TYPES = {"application/rss+xml", "application/atom+xml", "application/rdf+xml", "application/feed+json"}
+_ROOT = re.compile(
+    rb"\A(?:\xef\xbb\xbf)?\s*(?:<\?.*?\?>\s*|<!--.*?-->\s*|<!DOCTYPE[^>]*>\s*)*<(?:rss|feed|rdf:RDF)[\s>]", re.DOTALL
+)
+_JSON_FEED = re.compile(rb'\A\s*\{.{0,2000}?"version"\s*:\s*"https?:\\?/\\?/jsonfeed\.org\\?/', re.DOTALL)
+_WHERE_A_FEED_SAYS_WHAT_IT_IS = 10_000
+# What platforms put where they leave the rest of a text out of the feed.
+_CUT_OFF = re.compile(r'class="medium-feed-snippet"|<a [^>]*>\s*Read more\s*</a>\s*(?:</p>\s*)*\Z')
+
+
+class FeedSource(Source):
+    """A link whose address is that of a feed; what turns out to be an article after all is read as one."""
+
+    name = "feed"
+
+    def accepts(self, link: str) -> bool:
+        if guard.is_local(link):
+            return False
+        try:
+            parts = urlsplit(link.strip())
+        except ValueError:
+            return False
+        name = PurePosixPath(parts.path.lower()).name
+        return parts.scheme in ("http", "https") and (name in _NAMES or name.endswith(_SUFFIXES))
+
+    def crawl(self, link: str, author: User, settings: Settings, known: Known = nothing_known) -> Crawl:
+        page = fetch(link, settings)
+        if is_feed(page):
+            return crawl_page(link, page, author, settings, known)
+        return crawl_article(link, page, author)
+
+
+def is_feed(page: Page) -> bool:
+    """Return whether an answer is a feed, by its type or its beginning."""
+    beginning = page.content[:_WHERE_A_FEED_SAYS_WHAT_IT_IS]
+    return page.content_type in _TYPES or bool(_ROOT.match(beginning) or _JSON_FEED.match(beginning))
+
+
+def crawl_page(link: str, page: Page, author: User, settings: Settings, known: Known = nothing_known) -> Crawl:
+    """Crawl what a feed names.
+
+    The text of an article is that of its page. Where the page cannot be read, what the feed carries is taken, provided
+    that it is the whole text: a summary is not.
+
+    Raises:
+        UnreadableError: It is no feed, or so broken that it has no entries.
+    """
+    items = _items(link, page)
+    return crawl_items(link, lambda _: items, author, settings, known)
+
+
+def _items(link: str, page: Page) -> Iterator[Item]:
+    if page.content.lstrip()[:1] == b"{":
+        return _items_of_json(link, page)
+    return _items_of_xml(link, page)
+
+
+def _items_of_xml(link: str, page: Page) -> Iterator[Item]:
+    import feedparser
+
+    headers = {"content-location": page.url}
+    if page.charset is not None:
+        headers["content-type"] = f"application/xml; charset={page.charset}"
+    parsed = feedparser.parse(
+        io.BytesIO(page.content),  # bytes alone might be taken for the name of a file
+        response_headers=headers,
+        sanitize_html=False,
+        resolve_relative_uris=False,
+    )
+    if not parsed.entries and parsed.bozo:
+        raise UnreadableError(link, f"is a broken feed: {parsed.get('bozo_exception')}")
+    return _entries(deque(parsed.entries), page.url)
+
+
+def _entries(entries: deque[Any], base: str) -> Iterator[Item]:
+    while entries:
+        entry = entries.popleft()  # and with it goes the memory of its text
+        contents = [part.value for part in entry.get("content", ()) if "html" in part.get("type", "")]
+        yield Item(
+            link=_absolute(base, entry.get("link")),
+            title=entry.get("title") or None,
+            published_at=_moment(entry.get("published_parsed") or entry.get("updated_parsed")),
+            html=_whole(max(contents, key=len, default=None)),
+        )
+
+
+def _items_of_json(link: str, page: Page) -> Iterator[Item]:
+    """Yield the items of a JSON Feed (https://www.jsonfeed.org/version/1.1/)."""
+    try:
+        entries = json.loads(page.content).get("items", [])
+    except ValueError as error:
+        raise UnreadableError(link, f"is a broken feed: {error}") from error
+    if not isinstance(entries, list):
+        raise UnreadableError(link, "is a broken feed: its items are no list")
+    return (_json_item(entry, page.url) for entry in entries if isinstance(entry, dict))
+
+
+def _json_item(entry: dict[str, Any], base: str) -> Item:
+    return Item(
+        link=_absolute(base, _text(entry, "url")),
+        title=_text(entry, "title"),
+        published_at=_iso_moment(_text(entry, "date_published")),
+        html=_whole(_text(entry, "content_html")),
+    )
+
+
+def _text(entry: dict[str, Any], name: str) -> str | None:
+    value = entry.get(name)
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def _absolute(base: str, link: str | None) -> str:
+    """Return a link as seen from the feed; empty when the entry has none, as it is when it is no valid one."""
+    if not link or not link.strip():
+        return ""
+    try:
+        return urljoin(base, link.strip())
+    except ValueError:
+        return link
+
+
+def _whole(html: str | None) -> str | None:
+    return None if html is None or _CUT_OFF.search(html) else html
+
+
+def _moment(parsed: Any) -> datetime | None:
+    """Return the moment of feedparser's `struct_time`, which is in UTC."""
+    try:
+        return datetime.fromtimestamp(timegm(parsed), UTC) if parsed else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _iso_moment(text: str | None) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment

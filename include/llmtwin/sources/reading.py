@@ -1,0 +1,133 @@
+"""From what a server or a disk gave to the text of an article."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from llmtwin.documents import RawArticle, User, canonical_link
+from llmtwin.errors import LoginWallError, PreviewError, ScriptedPageError, UnreadableError
+from llmtwin.sources import html, markdown, platforms
+from llmtwin.sources.encoding import decode
+from llmtwin.sources.page import Page
+from llmtwin.sources.source import Crawl, article
+
+_HTML_TYPES = {"text/html", "application/xhtml+xml"}
+_MARKDOWN_TYPES = {"text/markdown", "text/x-markdown"}
+_UNKNOWN_TYPES = {"", "text/plain", "application/octet-stream", "binary/octet-stream", "application/xml", "text/xml"}
+# What a file says about itself in its first bytes, whatever its name or the server says.
+_SIGNATURES = {
+    b"%PDF-": "PDF",
+    b"PK\x03\x04": "ZIP or Office",
+    b"\x89PNG": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"GIF8": "GIF",
+}
+_LOOKS_LIKE_HTML = re.compile(
+    r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
+)
+_LOGIN_PATH = re.compile(r"/(?:authwall|log-?in|sign-?in|checkpoint|sso|oauth2?|accounts/login)\b", re.IGNORECASE)
+_SCRIPT = re.compile("<script", re.IGNORECASE)
+# A page that asks for a password and says less than this says nothing else.
+_WORDS_AROUND_A_LOGIN_FORM = 60
+# What to do about a text of which a crawl sees the beginning only.
+_WHOLE_TEXTS = {
+    platforms.MEDIUM: "is for Medium's members; the export from its author's settings holds all: `llmtwin import`",
+    platforms.SUBSTACK: "is for paying subscribers; the export from its settings holds all: `llmtwin import`",
+}
+
+
+def web_article(link: str, page: Page, author: User, source_link: str | None = None) -> RawArticle:
+    """Return the article on a page of the web, under the address it gives itself.
+
+    Args:
+        link: Where the page was asked for.
+        page: What was answered.
+        author: Who wrote it.
+        source_link: Of the crawl; by default the page is a source of its own.
+
+    Raises:
+        LoginWallError: It leads to a page to log in at, or is one.
+        PreviewError: Only the beginning is shown.
+        UnreadableError: It is of a type that is no text, in an unknown encoding, or without text.
+    """
+    if _LOGIN_PATH.search(urlsplit(page.url).path) and not _LOGIN_PATH.search(urlsplit(link).path):
+        raise LoginWallError(link, f"redirects to {page.url}, a page to log in at")
+    text = page_text(link, page)
+    identity = platforms.identify(text if _is_html(page, text) else "", link, page.url)
+    if identity.is_preview:
+        raise PreviewError(link, f"shows the beginning only: the rest {_WHOLE_TEXTS[identity.platform]}")
+    found = _markdown(link, page, text, PurePosixPath(unquote(urlsplit(page.url).path)).stem)
+    return article(
+        identity.link,
+        found.body,
+        author=author,
+        platform=identity.platform,
+        source_link=source_link or canonical_link(link),
+        title=found.title,
+        published_at=found.published_at,
+    )
+
+
+def crawl_article(link: str, page: Page, author: User) -> Crawl:
+    """Return the crawl of a page that is a source of its own; raises what `web_article` does."""
+    document = web_article(link, page, author)
+    return Crawl(document.source_link, documents=iter([document]), complete=True)
+
+
+def read(link: str, page: Page, stem: str) -> markdown.MarkdownFile:
+    """Return a page as Markdown; the body holds text.
+
+    Args:
+        link: Names it in errors.
+        page: HTML, Markdown or plain text, from wherever.
+        stem: The file's name without its suffix, a title at last.
+
+    Raises:
+        UnreadableError: It is of a type that is no text, in an unknown encoding, or without text.
+        LoginWallError: There is a login form, and next to nothing else.
+    """
+    return _markdown(link, page, page_text(link, page), stem)
+
+
+def page_text(link: str, page: Page) -> str:
+    """Return the text of an answer, markup and all.
+
+    Raises:
+        UnreadableError: It is of a type that is no text, or in an unknown encoding.
+    """
+    for signature, kind in _SIGNATURES.items():
+        if page.content.startswith(signature):
+            raise UnreadableError(link, f"is a {kind} file; only HTML, Markdown and plain text can be read")
+    if page.content_type not in _HTML_TYPES | _MARKDOWN_TYPES | _UNKNOWN_TYPES:
+        raise UnreadableError(link, f"is {page.content_type}; only HTML, Markdown and plain text can be read")
+    text = decode(page.content, page.charset)
+    if text is None:
+        raise UnreadableError(link, "is in an encoding that cannot be told, or is no text")
+    return text
+
+
+def _markdown(link: str, page: Page, text: str, stem: str) -> markdown.MarkdownFile:
+    found = _read_html(link, text, page.url) if _is_html(page, text) else markdown.parse(link, text, stem)
+    if not found.body.strip():
+        raise UnreadableError(link, "holds no text")
+    return found
+
+
+def _is_html(page: Page, text: str) -> bool:
+    """Return whether an answer with this text is HTML, by what the server says, else by what it looks like."""
+    return page.content_type in _HTML_TYPES or (
+        page.content_type in _UNKNOWN_TYPES and _LOOKS_LIKE_HTML.match(text) is not None
+    )
+
+
+def _read_html(link: str, text: str, url: str) -> markdown.MarkdownFile:
+    found = html.extract(text, url)
+    if found.asks_for_password and len(found.markdown.split()) < _WORDS_AROUND_A_LOGIN_FORM:
+        raise LoginWallError(link, "is a login form and nothing else; the article is behind it")
+    if not found.markdown:
+        if _SCRIPT.search(text):
+            raise ScriptedPageError(link, "holds no text before its scripts have run: it is drawn by JavaScript")
+        raise UnreadableError(link, "holds no text")
+    return markdown.MarkdownFile(found.markdown, found.title, found.published_at, draft=False)
