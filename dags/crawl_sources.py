@@ -50,12 +50,10 @@ def crawl_sources() -> None:
     def list_sources() -> dict[str, list[dict[str, str]]]:
         """Register the links of this run, if it was given any; return what to crawl, by pool."""
         from llmtwin import crawling
-        from llmtwin.warehouse import ensure_schema
         from llmtwin_airflow.connections import retrying_only_unreachable, warehouse
 
         params = get_current_context()["params"]
         with warehouse(SETTINGS) as database, retrying_only_unreachable():
-            ensure_schema(database)
             sources = crawling.sources_to_crawl(database, params["author"], params["links"] or [], SETTINGS)
         return crawling.by_pool(sources, POOLS)
 

@@ -30,12 +30,13 @@ def sources_to_crawl(
     """Register these links and return what to crawl for them; without links, for all sources, of the author if given.
 
     All sources are those registered before and those in sources.yaml. A link that stands for many (all repositories of
-    a user) gives one registered source for each.
+    a user) gives one registered source for each. Every crawl begins here, so the schema is brought up to date first.
 
     Raises:
         SettingsError: There are links but nobody who wrote what is behind them, a link or the author is no text, or
             sources.yaml is not as it should be.
     """
+    warehouse.ensure_schema(database)
     links = [link.strip() for link in links if link.strip()]
     if links:
         registered = _register(database, author, links)

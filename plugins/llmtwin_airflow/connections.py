@@ -22,7 +22,7 @@ def task_settings(rabbitmq_conn_id: str = "rabbitmq_default") -> Settings:
 
 @contextmanager
 def warehouse(settings: Settings, mongo_conn_id: str = "mongo_default") -> Iterator[Database[dict[str, Any]]]:
-    """Open the warehouse on the MongoDB of the Airflow connection. Its schema is the first task's to see to."""
+    """Open the warehouse on the MongoDB of the Airflow connection. ``crawling`` brings its schema up to date."""
     from airflow.providers.mongo.hooks.mongo import MongoHook
 
     from llmtwin.warehouse import open_database

@@ -41,7 +41,6 @@ def crawl(
     results: dict[str, dict[str, Any]] = {}
     with warehouse.connect(settings) as client:
         database = warehouse.open_database(client, settings)
-        warehouse.ensure_schema(database)
         for source in crawling.sources_to_crawl(database, author, links or [], settings):
             with console.status(f"crawling {escape(source.link)} …"):
                 try:
