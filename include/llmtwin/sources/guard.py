@@ -59,7 +59,7 @@ def local_path(link: str, settings: Settings) -> Path:
         )
     spelled = unresolved_path(link)
     if spelled is None:
-        raise ForbiddenLinkError(link, "names a file on another host; mount it and give its path")
+        raise ForbiddenLinkError(link, "names no file of this machine; mount what is on another host and give its path")
     try:
         return spelled.expanduser().resolve(strict=True)
     except (OSError, RuntimeError, ValueError) as error:
@@ -68,7 +68,7 @@ def local_path(link: str, settings: Settings) -> Path:
 
 
 def unresolved_path(link: str) -> Path | None:
-    """Return the path that a local link spells, whether or not it exists; None when it names another host."""
+    """Return the path that a local link spells, whether or not it exists; None when it names another host, or none."""
     link = link.strip()
     if not link.lower().startswith("file:"):
         return Path(link)
@@ -78,6 +78,8 @@ def unresolved_path(link: str) -> Path | None:
         if host.lower() not in ("", "localhost"):
             return None
         rest = f"/{rest}"
+    if not rest:
+        return None  # as a path it would be the working folder
     return Path(unquote_to_bytes(rest).decode("utf-8", "surrogateescape"))
 
 

@@ -103,6 +103,7 @@ def test_where_links_may_not_lead(link: str) -> None:
 @example("https://\N{FULLWIDTH FULL STOP}/x.git")
 @example("ssh://host/")
 @example("git@host:path\n")
+@example("file:#")
 def test_whatever_is_typed_gives_an_error_that_names_it(link: str) -> None:
     def no_name_service(*_: object, **__: object) -> None:
         raise OSError("offline")
