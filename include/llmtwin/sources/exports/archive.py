@@ -63,6 +63,7 @@ class Archive(ABC):
         self._total_bytes = 0
         self._root = ""
         self._entries: dict[str, _Entry] = {}
+        self._listed: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -77,12 +78,9 @@ class Archive(ABC):
 
     def find_root(self, recognised: Callable[[Collection[str]], bool]) -> bool:
         """Go to the folder below which the members are recognised: the top, or the only folder there."""
-        for root in _roots(self._entries):
-            self._root = root
-            if recognised(self.names):
-                return True
-        self._root = ""
-        return False
+        root = _root(self._listed, recognised)
+        self._root = root or ""
+        return root is not None
 
     def link_of(self, name: str) -> str:
         """Return how errors call a member."""
@@ -150,8 +148,9 @@ class Archive(ABC):
             problem = entry.problem or ("is there more than once" if times[entry.name] > 1 else None)
             if problem is None:
                 self._entries[entry.name] = entry
-            elif times.pop(entry.name, 0):
+            elif entry.name not in self._listed:
                 self.failures.append(UnreadableError(self.link_of(entry.name), problem))
+            self._listed.add(entry.name)
 
     @abstractmethod
     def _scan(self) -> Iterator[_Entry]:
@@ -249,7 +248,7 @@ def member_names(path: Path) -> list[str]:
 def holds(path: Path, recognised: Callable[[Collection[str]], bool]) -> bool:
     """Return whether a zip or a folder holds members that are recognised, at its top or in the only folder there."""
     names = [name for name in member_names(path) if not _is_litter(name)]
-    return any(recognised([name[len(root) :] for name in names if name.startswith(root)]) for root in _roots(names))
+    return _root(names, recognised) is not None
 
 
 def looks_like_zip(path: Path) -> bool:
@@ -275,12 +274,13 @@ def _files(folder: Path) -> Iterator[Path]:
                 return
 
 
-def _roots(names: Collection[str]) -> Iterator[str]:
-    """Yield the prefixes below which an export may begin."""
-    yield ""
+def _root(names: Collection[str], recognised: Callable[[Collection[str]], bool]) -> str | None:
+    """Return the prefix below which the members are recognised: none, or the only folder at the top; else None."""
+    if recognised(names):
+        return ""
     tops = {name.partition("/")[0] for name in names}
-    if len(tops) == 1 and all("/" in name for name in names):
-        yield f"{tops.pop()}/"
+    root = f"{tops.pop()}/" if len(tops) == 1 else ""
+    return root if root and recognised([name.removeprefix(root) for name in names]) else None
 
 
 def _member_name(raw: str) -> tuple[str, str | None]:
@@ -291,7 +291,7 @@ def _member_name(raw: str) -> tuple[str, str | None]:
         return name, "has an absolute name"
     if ".." in parts:
         return name, "has a name that leads out of the archive"
-    return "/".join(parts), None
+    return ("/".join(parts), None) if parts else (name, "has no name")
 
 
 def _is_litter(name: str) -> bool:

@@ -92,7 +92,7 @@ def medium_page(
     if published:
         footer += (
             '<p>By <a href="https://medium.com/@ana" class="p-author h-card">Ana</a> on '
-            f'<a href="https://medium.com/p/0123456789ab"><time class="dt-published" datetime="{published}">June</time></a>.</p>'
+            f'<a href="https://medium.com/p/0"><time class="dt-published" datetime="{published}">June</time></a>.</p>'
         )
     if canonical:
         footer += f'<p><a href="{canonical}" class="p-canonical">Canonical link</a></p>'
@@ -108,7 +108,7 @@ def medium_page(
 
 
 MEDIUM_STORY = """<h3 name="a" class="graf graf--h3 graf--leading graf--title">On rivers</h3>
-<p class="graf graf--p graf-after--h3">Rivers <em class="markup--em">bend</em>, see <a href="https://example.org/maps" class="markup--anchor">the maps</a>.</p>
+<p class="graf graf--p graf-after--h3">Rivers <em>bend</em>, see <a href="https://example.org/maps">the maps</a>.</p>
 <h4 class="graf graf--h4">Measured</h4>
 <blockquote class="graf graf--blockquote">Nothing flows straight.</blockquote>
 <pre data-code-block-mode="2" spellcheck="false" data-code-block-lang="python" class="graf graf--pre graf--preV2"><span
@@ -146,11 +146,11 @@ SUBSTACK = (
     "podcast_url",
 )
 SUBSTACK_PAGE = """<p>Owls hunt <a href="https://example.org/owl">at night</a>.</p>
-<div class="captioned-image-container"><figure><a class="image-link" href="https://substackcdn.com/x.png"><img src="x"></a>
+<div class="captioned-image-container"><figure><a class="image-link" href="https://substackcdn.com/x"><img src="x"></a>
 <figcaption class="image-caption">An owl, waiting</figcaption></figure></div>
 <div class="subscription-widget-wrap" data-attrs="{}"><div class="subscription-widget show-subscribe">
 <div class="preamble"><p class="cta-caption">Thanks for reading! Subscribe for free.</p></div>
-<form class="subscription-widget-subscribe"><input type="email"><input type="submit" value="Subscribe"></form></div></div>
+<form class="subscription-widget-subscribe"><input type="email"><input type="submit"></form></div></div>
 <ul><li><p>Silence</p></li><li><p>Ears</p></li></ul>
 <pre><code class="language-sql">select  owl
   from  night</code></pre>

@@ -100,7 +100,7 @@ def test_the_same_post_twice_is_one_document(tmp_path: Path) -> None:
 
 
 def test_an_article_that_was_never_published_is_a_draft(tmp_path: Path) -> None:
-    draft = "<html><body><h1>Later</h1><p class='created'>Created on 2024-02-01 10:00</p><div><p>Not yet.</p></div></body></html>"
+    draft = "<html><body><h1>Later</h1><p class='created'>Created on 2024-02-01 10:00</p><div><p>Not yet.</p></div>"
     path = zipped(tmp_path / "export.zip", {"Shares.csv": table(SHARES, []), "Articles/later.html": draft})
     documents, crawl = read(path)
     assert documents == []
