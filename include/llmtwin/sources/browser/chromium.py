@@ -29,7 +29,7 @@ _FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
     # and what would go around it by UDP is turned off.
     "--disable-quic",
-    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+    "--webrtc-ip-handling-policy=disable_non_proxied_udp",
 )
 # High, because pages that load while one scrolls then load more at a time.
 _WINDOW = {"width": 1280, "height": 2000}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import stat
 import traceback
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -194,17 +193,6 @@ def test_as_many_screens_as_settings_allow_and_no_more(site: LinkedInSite, setti
     assert 0 < len(list(crawled.documents)) < len(site.items)
     assert crawled.skipped["older than LLMTWIN_LINKEDIN_MAX_SCROLLS reaches"] == 1
     assert not crawled.complete
-
-
-def test_three_crawls_at_once_have_nothing_in_common(settings: Settings, tmp_path: Path) -> None:
-    def one(number: int) -> list[str]:
-        own = settings.model_copy(update={"data_dir": tmp_path / str(number), "crawl_timeout_seconds": 20})
-        with linkedin_site([Item(paragraph(f"Post {position} of {number}")) for position in range(7)]) as site:
-            return [document.content for document in crawl(site, own).documents]
-
-    with ThreadPoolExecutor(3) as threads:
-        found = list(threads.map(one, range(3)))
-    assert found == [[f"Post {position} of {number}" for position in range(7)] for number in range(3)]
 
 
 def test_an_address_that_is_not_public_is_refused(site: LinkedInSite, settings: Settings) -> None:
