@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +19,8 @@ from llmtwin.errors import SourceError, UnreadableError
 from llmtwin.settings import Settings
 from llmtwin.sources import guard
 from llmtwin.sources.languages import language_of, skip_by_content, skip_by_path
-from llmtwin.sources.repository import Entry, GitRepository, clone, is_repository, open_local
+from llmtwin.sources.remote import fetch, too_large
+from llmtwin.sources.repository import SUBMODULE, SYMLINK, Entry, GitRepository, is_repository, open_local
 from llmtwin.sources.source import Crawl, Known, Source, contract_problems, nothing_known, readable
 
 # fmt: off
@@ -36,7 +37,10 @@ _FILE_PAGES = {
     "bitbucket.org": "src/{branch}",
     "codeberg.org": "src/branch/{branch}",
 }
-_SKIP_BY_MODE = {"120000": "symlink", "160000": "submodule"}
+_SKIP_BY_MODE = {SYMLINK: "symlink", SUBMODULE: "submodule"}
+_TOO_LONG = "over "
+# More are looked at again in every crawl, so that the repository's own document stays small (some 6 MB).
+_MOST_LEFT_OUT = 100_000
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,30 @@ class _Origin:
     platform: str
     files: str
     """What the link of a file begins with."""
+
+
+@dataclass
+class _Reading:
+    """The crawl of a repository: what is to be read, and what became of the rest."""
+
+    crawl: Crawl
+    origin: _Origin
+    parent: Repository
+    limit: int
+    """Bytes of the largest file that is read."""
+    wanted: list[Entry] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Why files were left out after a look at them, by version: the next crawl need not look again."""
+
+    def link(self, entry: Entry) -> str:
+        """Return the link of a file."""
+        return f"{self.origin.files}/{quote(entry.path)}"
+
+    def leave_out(self, entry: Entry, reason: str) -> None:
+        """Count a file that was looked at as left out."""
+        self.crawl.skipped[reason] += 1
+        if len(self.left_out) < _MOST_LEFT_OUT:
+            self.left_out[_version(entry)] = reason
 
 
 class GitSource(Source):
@@ -75,49 +103,82 @@ class GitSource(Source):
                 root = guard.local_path(link, settings)
                 repository = open_local(link, root, settings)
                 origin = _local_origin(root)
+                marks = known(origin.source_link)
             else:
                 url = _clone_url(link, settings)
                 folder = clone_folder.enter_context(TemporaryDirectory(prefix="llmtwin-git-"))
-                repository = clone(link, url, Path(folder) / "repository.git", settings)
+                marks = known(_source_link(url))
+                earlier = _earlier(url, marks, settings)
+                repository = fetch(link, url, Path(folder), settings, earlier)
                 origin = _remote_origin(url, repository.branch())
             parent = _parent(origin, author, repository.head())
-            entries = repository.entries(parent.commit)
-            crawl = Crawl(origin.source_link)
-            limit = settings.crawl_max_file_bytes
-            crawl.documents = _stream(crawl, origin, parent, repository, entries, limit, clone_folder.pop_all())
-        return crawl
+            reading = _Reading(Crawl(origin.source_link), origin, parent, settings.crawl_max_file_bytes)
+            _sort(reading, repository, marks)
+            if sum(entry.size or 0 for entry in reading.wanted) > settings.crawl_max_repository_bytes:
+                raise too_large(link, settings)
+            reading.crawl.documents = _stream(reading, repository, clone_folder.pop_all())
+        return reading.crawl
 
 
-def _stream(
-    crawl: Crawl,
-    origin: _Origin,
-    parent: Repository,
-    repository: GitRepository,
-    entries: list[Entry],
-    max_bytes: int,
-    clone_folder: ExitStack,
-) -> Iterator[RawRepositoryFile]:
+def _sort(reading: _Reading, repository: GitRepository, marks: Mapping[str, str]) -> None:
+    """Decide about every file that need not be read; the rest is wanted."""
+    crawl, too_long = reading.crawl, _too_long(reading.limit)
+    wanted = []
+    for entry in repository.entries(reading.parent.commit):
+        link = reading.link(entry)
+        if reason := _SKIP_BY_MODE.get(entry.mode) or skip_by_path(readable(entry.path)):
+            crawl.skipped[reason] += 1
+        elif marks.get(link) == entry.blob_id:
+            crawl.unchanged.add(link)
+        elif (reason := marks.get(_version(entry))) and (reason == too_long or not reason.startswith(_TOO_LONG)):
+            reading.leave_out(entry, reason)
+        else:
+            wanted.append(entry)
+    for entry in repository.obtained(wanted):
+        if repository.filtered if entry.size is None else entry.size > reading.limit:
+            reading.leave_out(entry, too_long)
+        else:
+            reading.wanted.append(entry)
+
+
+def _stream(reading: _Reading, repository: GitRepository, clone_folder: ExitStack) -> Iterator[RawRepositoryFile]:
     """Yield the files, one in memory at a time, and at the end complete the crawl and drop the clone."""
-    files = 0
+    crawl = reading.crawl
+    files = len(crawl.unchanged)
     with clone_folder, repository.blobs() as blobs:
-        for entry in entries:
-            if reason := _skip_unread(entry, max_bytes, repository.filtered):
-                crawl.skipped[reason] += 1
-                continue
-            link = f"{origin.files}/{quote(entry.path)}"
+        for entry in reading.wanted:
+            link = reading.link(entry)
             try:
                 content = blobs.read(link, entry)
                 if reason := skip_by_content(readable(entry.path), content):
-                    crawl.skipped[reason] += 1
+                    reading.leave_out(entry, reason)
                     continue
-                document = _document(origin, parent, link, entry, content.decode())
+                document = _document(reading.origin, reading.parent, link, entry, content.decode())
             except SourceError as error:
                 crawl.failures.append(error)
                 continue
             files += 1
             yield document
-    crawl.repository = parent.model_copy(update={"files": files, "skipped": dict(crawl.skipped)})
-    crawl.complete = not crawl.failures
+    found = {"files": files, "skipped": dict(crawl.skipped), "left_out": reading.left_out}
+    crawl.repository = reading.parent.model_copy(update=found)
+    crawl.complete = True
+
+
+def _earlier(url: SplitResult, marks: Mapping[str, str], settings: Settings) -> str | None:
+    """Return the commit that was crawled before, unless files were too large for it that are not any more."""
+    outdated = any(
+        reason.startswith(_TOO_LONG) and reason != _too_long(settings.crawl_max_file_bytes) for reason in marks.values()
+    )
+    return None if outdated else marks.get(_page(url))
+
+
+def _version(entry: Entry) -> str:
+    """Return what decides whether a file is left out once it was looked at: its content and its language."""
+    return f"{entry.blob_id}:{language_of(readable(entry.path))}"
+
+
+def _too_long(limit: int) -> str:
+    return f"{_TOO_LONG}{limit:,} bytes"
 
 
 def _parent(origin: _Origin, author: User, commit: str) -> Repository:
@@ -127,18 +188,12 @@ def _parent(origin: _Origin, author: User, commit: str) -> Repository:
         author_id=author.id,
         author_full_name=author.full_name,
         link=origin.link,
+        source_link=origin.source_link,
         name=origin.name,
         commit=commit,
         files=0,
         crawled_at=datetime.now(UTC),
     )
-
-
-def _skip_unread(entry: Entry, max_bytes: int, filtered: bool) -> str | None:
-    if reason := _SKIP_BY_MODE.get(entry.mode) or skip_by_path(readable(entry.path)):
-        return reason
-    oversized = filtered if entry.size is None else entry.size > max_bytes
-    return "oversized" if oversized else None
 
 
 def _document(origin: _Origin, parent: Repository, link: str, entry: Entry, content: str) -> RawRepositoryFile:
@@ -173,19 +228,26 @@ def _local_origin(root: Path) -> _Origin:
 
 def _remote_origin(url: SplitResult, branch: str) -> _Origin:
     host = url.hostname or ""
-    name = url.path.strip("/").removesuffix(".git").rstrip("/")
-    on_forge = host in _FILE_PAGES
-    source_link = canonical_link(url.geturl())
-    port = f":{url.port}" if url.port and url.scheme != "ssh" else ""
-    link = canonical_link(f"https://{host}{port}/{name}")
+    link = _page(url)
     file_page = _FILE_PAGES.get(host, "blob/{branch}").format(branch=quote(branch))
     return _Origin(
-        source_link=source_link.removesuffix(".git") if on_forge else source_link,
-        link=link,
-        name=name,
-        platform=host,
-        files=f"{link}/{file_page}",
+        source_link=_source_link(url), link=link, name=_name(url), platform=host, files=f"{link}/{file_page}"
     )
+
+
+def _source_link(url: SplitResult) -> str:
+    link = canonical_link(url.geturl())
+    return link.removesuffix(".git") if url.hostname in _FILE_PAGES else link
+
+
+def _page(url: SplitResult) -> str:
+    """Return the repository's page, the same however it is cloned."""
+    port = f":{url.port}" if url.port and url.scheme != "ssh" else ""
+    return canonical_link(f"https://{url.hostname}{port}/{_name(url)}")
+
+
+def _name(url: SplitResult) -> str:
+    return url.path.strip("/").removesuffix(".git").rstrip("/")
 
 
 def _clone_url(link: str, settings: Settings) -> SplitResult:

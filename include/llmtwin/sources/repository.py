@@ -1,54 +1,24 @@
-"""Reads a git repository without a work tree and without running anything that the repository configures.
+"""Reads a git repository of this machine, without a work tree.
 
 Files are listed by ``git ls-tree`` and read by ``git cat-file``, so hostile file names, symlinks, smudge filters, hooks
-and file-system monitors have nothing to act on. git runs with a bare environment: no system or user configuration, no
-prompts, no credential helper, and only the transport that the link needs.
+and file-system monitors have nothing to act on.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import shlex
-import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import SplitResult
 
-from llmtwin.errors import LoginWallError, SourceError, UnreachableError, UnreadableError
+from llmtwin.errors import UnreadableError
 from llmtwin.settings import Settings
-from llmtwin.sources import guard, page
+from llmtwin.sources.gitcommand import bare_environment, git_command, last_line, run, running
 
-OLDEST_GIT = (2, 37)  # knows http.curloptResolve, by which the address is pinned
-
-# Wins over everything that a repository's own configuration says.
-_SAFE_CONFIG = (
-    "safe.directory=*",  # nothing configured there is run, so its owner does not matter
-    "core.hooksPath=/dev/null",
-    "core.fsmonitor=false",
-    "core.alternateRefsCommand=",
-    "credential.helper=",
-    "http.followRedirects=false",
-    "http.proxy=",
-    "submodule.recurse=false",
-    "fetch.recurseSubmodules=false",
-    "transfer.bundleURI=false",
-    "gc.auto=0",
-)
-_INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR", "TMPDIR")
-_PRIVATE_OR_ABSENT = re.compile(
-    "Permission denied|Authentication failed|could not read Username|Repository not found|access denied|HTTP 40[13]",
-    re.I,
-)
-_NO_ANSWER = re.compile(
-    "Could not resolve|timed out|Connection (?:refused|reset|closed)|No route|unreachable|Host key verification"
-    "|early EOF|returned error: 5",
-    re.I,
-)
-_NO_REPOSITORY = re.compile("not appear to be a git|not found|not a git repository|does not exist", re.I)
+SYMLINK = "120000"
+SUBMODULE = "160000"
 
 
 @dataclass(frozen=True)
@@ -73,7 +43,7 @@ class GitRepository:
     timeout: float
     """Seconds that listing may take."""
     filtered: bool = False
-    """Whether blobs were left at the server because they are larger than settings allow."""
+    """Whether a blob that the repository lacks was left at a server because it is larger than settings allow."""
 
     def head(self) -> str:
         """Return the commit that HEAD names.
@@ -101,10 +71,19 @@ class GitRepository:
         found = []
         for line in listing.split(b"\0")[:-1]:
             meta, _, path = line.partition(b"\t")
-            mode, kind, blob_id = meta.decode("ascii").split()
-            found.append((path, mode, kind, blob_id))
-        sizes = self._sizes({blob_id for _, _, kind, blob_id in found if kind == "blob"} - self._missing(commit))
-        return [Entry(path, mode, blob_id, sizes.get(blob_id)) for path, mode, _, blob_id in found]
+            mode, _, blob_id = meta.decode("ascii").split()
+            found.append(Entry(path, mode, blob_id, None))
+        return self._measured(found, self._missing(commit))
+
+    def obtained(self, entries: list[Entry]) -> list[Entry]:
+        """Return these entries after what the repository lacks was got from where it can be had: from nowhere, here."""
+        return entries
+
+    def _measured(self, entries: list[Entry], missing: Iterable[str] = ()) -> list[Entry]:
+        """Return the entries with the sizes of their blobs, of those that are not missing."""
+        blobs = {entry.blob_id for entry in entries if entry.mode != SUBMODULE}
+        sizes = self._sizes(blobs.difference(missing))
+        return [replace(entry, size=sizes.get(entry.blob_id, entry.size)) for entry in entries]
 
     def _missing(self, commit: str) -> set[str]:
         """Return the objects of a commit that the repository lacks.
@@ -125,19 +104,19 @@ class GitRepository:
     def blobs(self) -> Iterator[BlobReader]:
         """Open a reader of blobs, one git process for all of them."""
         command = [*self._command, "cat-file", "--batch"]
-        with _process(command, _environment("none"), stderr=subprocess.DEVNULL) as process:
+        with running(command, bare_environment("none"), stderr=subprocess.DEVNULL) as process:
             yield BlobReader(process)
 
     @property
     def _command(self) -> list[str]:
-        return [*_git_command(), f"--git-dir={self.git_dir}"]
+        return [*git_command(), f"--git-dir={self.git_dir}"]
 
     def _git(self, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        return _run(self.link, [*self._command, *arguments], _environment("none"), self.timeout, stdin)
+        return run(self.link, [*self._command, *arguments], bare_environment("none"), self.timeout, stdin)
 
     def _checked(self, done: subprocess.CompletedProcess[bytes]) -> bytes:
         if done.returncode != 0:
-            raise UnreadableError(self.link, f"git cannot read the repository: {_last_line(done.stderr)}")
+            raise UnreadableError(self.link, f"git cannot read the repository: {last_line(done.stderr)}")
         return done.stdout
 
 
@@ -183,144 +162,10 @@ def open_local(link: str, root: Path, settings: Settings) -> GitRepository:
     Raises:
         UnreadableError: git does not take it for one.
     """
-    command = [*_git_command(), "-C", str(root), "rev-parse", "--absolute-git-dir"]
-    environment = {**_environment("none"), "GIT_CEILING_DIRECTORIES": str(root.parent)}
-    found = _run(link, command, environment, settings.crawl_timeout_seconds)
+    command = [*git_command(), "-C", str(root), "rev-parse", "--absolute-git-dir"]
+    environment = {**bare_environment("none"), "GIT_CEILING_DIRECTORIES": str(root.parent)}
+    found = run(link, command, environment, settings.crawl_timeout_seconds)
     if found.returncode != 0:
-        raise UnreadableError(link, f"is no git repository: {_last_line(found.stderr)}")
+        raise UnreadableError(link, f"is no git repository: {last_line(found.stderr)}")
     git_dir = Path(os.fsdecode(found.stdout.removesuffix(b"\n")))
     return GitRepository(link, git_dir, settings.crawl_git_timeout_seconds)
-
-
-def clone(link: str, url: SplitResult, target: Path, settings: Settings) -> GitRepository:
-    """Clone the newest commit of the default branch into `target`, without blobs larger than settings allow.
-
-    Args:
-        link: The link as the user gave it, for errors.
-        url: Where to clone from, judged by `guard.web_url`; scheme https, ssh, or (private addresses allowed) http.
-        target: A folder that does not exist yet.
-        settings: Its time limit and its rules for addresses apply.
-
-    Raises:
-        ForbiddenLinkError: The host, or one that it redirects to, is not public.
-        LoginWallError: The repository is private, or there is none.
-        UnreachableError: No answer, or not in time.
-        UnreadableError: The server has no git repository there.
-    """
-    _require_git(link)
-    url, pin, environment = (_over_ssh if url.scheme == "ssh" else _over_http)(link, url, settings)
-    command = [*_git_command(*pin), "clone", "--quiet", "--bare", "--depth=1", "--single-branch", "--no-tags"]
-    command += [
-        f"--filter=blob:limit={settings.crawl_max_file_bytes + 1}",
-        "--template=",
-        "--",
-        url.geturl(),
-        str(target),
-    ]
-    done = _run(link, command, environment, settings.crawl_git_timeout_seconds)
-    if done.returncode != 0:
-        raise _clone_error(link, done.stderr.decode("utf-8", "replace"))
-    return GitRepository(link, target, settings.crawl_git_timeout_seconds, filtered=True)
-
-
-def _over_http(link: str, url: SplitResult, settings: Settings) -> tuple[SplitResult, list[str], dict[str, str]]:
-    """Ask for the repository as git will, and return where redirects led, pinned to an address that was judged."""
-    question = url._replace(path=f"{url.path.rstrip('/')}/info/refs", query="service=git-upload-pack").geturl()
-    with page.get(link, question, settings) as response:
-        if response.headers.get("Content-Type") != "application/x-git-upload-pack-advertisement":
-            raise UnreadableError(link, "the server has no git repository there")
-        answered = str(response.url)
-    url = guard.web_url(answered.partition("/info/refs?")[0])
-    port = url.port or (443 if url.scheme == "https" else 80)
-    addresses = guard.resolve(link, url.hostname or "", port, settings)
-    slow = [f"http.lowSpeedTime={max(1, round(settings.crawl_timeout_seconds))}", "http.lowSpeedLimit=1000"]
-    pin = f"http.curloptResolve={url.hostname}:{port}:{','.join(addresses)}"
-    return url, [pin, *slow], _environment(url.scheme)
-
-
-def _over_ssh(link: str, url: SplitResult, settings: Settings) -> tuple[SplitResult, list[str], dict[str, str]]:
-    """Return how to clone over ssh, pinned to an address that was judged; keys and known hosts are the user's own."""
-    host, port = url.hostname or "", url.port or 22
-    address, *_ = guard.resolve(link, host, port, settings)
-    ssh = ["ssh", "-oBatchMode=yes", f"-oConnectTimeout={max(1, round(settings.crawl_timeout_seconds))}"]
-    ssh += [f"-oHostName={address}", f"-oHostKeyAlias={host if port == 22 else f'[{host}]:{port}'}"]
-    return url, [], {**_environment("ssh"), "GIT_SSH_COMMAND": shlex.join(ssh), "GIT_SSH_VARIANT": "ssh"}
-
-
-def _clone_error(link: str, stderr: str) -> SourceError:
-    if _PRIVATE_OR_ABSENT.search(stderr):
-        return LoginWallError(link, f"the repository is private, or there is none: {_last_line(stderr)}")
-    if _NO_ANSWER.search(stderr):
-        return UnreachableError(link, f"cannot be cloned: {_last_line(stderr)}")
-    if _NO_REPOSITORY.search(stderr):
-        return UnreadableError(link, f"there is no git repository: {_last_line(stderr)}")
-    return SourceError(link, f"git cannot clone it: {_last_line(stderr)}")
-
-
-def _require_git(link: str) -> None:
-    version = _run(link, ["git", "version"], _environment("none"), timeout=10).stdout.decode()
-    numbers = re.search(r"(\d+)\.(\d+)", version)
-    if numbers is None or (int(numbers[1]), int(numbers[2])) < OLDEST_GIT:
-        raise SourceError(
-            link, f"cloning needs git {'.'.join(map(str, OLDEST_GIT))} or newer; this is {version.strip()!r}"
-        )
-
-
-def _git_command(*config: str) -> list[str]:
-    return ["git", *(part for setting in (*_SAFE_CONFIG, *config) for part in ("-c", setting))]
-
-
-def _environment(protocol: str) -> dict[str, str]:
-    """Return git's whole environment; it may speak this protocol only (`none`: nothing is ever fetched)."""
-    return {name: os.environ[name] for name in _INHERITED if name in os.environ} | {
-        "LC_ALL": "C",
-        "GIT_ALLOW_PROTOCOL": protocol,
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": "/dev/null",
-        "GIT_ATTR_NOSYSTEM": "1",
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_OPTIONAL_LOCKS": "0",
-        "GIT_NO_REPLACE_OBJECTS": "1",
-        "GIT_LFS_SKIP_SMUDGE": "1",
-    }
-
-
-def _run(
-    link: str, command: Sequence[str], environment: dict[str, str], timeout: float, stdin: bytes = b""
-) -> subprocess.CompletedProcess[bytes]:
-    with _process(command, environment) as process:
-        try:
-            out, err = process.communicate(stdin, timeout)
-        except subprocess.TimeoutExpired as error:
-            raise UnreachableError(link, f"git did not finish within {timeout:g} s") from error
-    return subprocess.CompletedProcess(command, process.returncode, out, err)
-
-
-@contextmanager
-def _process(
-    command: Sequence[str], environment: dict[str, str], stderr: int = subprocess.PIPE
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Start git in a process group of its own, and leave none of it behind."""
-    process = subprocess.Popen(
-        command,
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        for stream in (process.stdin, process.stdout, process.stderr):
-            if stream is not None and not stream.closed:
-                stream.close()
-        process.wait()
-
-
-def _last_line(stderr: bytes | str) -> str:
-    text = stderr.decode("utf-8", "replace") if isinstance(stderr, bytes) else stderr
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "git says no more"

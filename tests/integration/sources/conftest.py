@@ -148,7 +148,7 @@ def remote(web: WebServer, repository: Path, tmp_path: Path) -> str:
             "HTTP_CONTENT_ENCODING": request.headers.get("Content-Encoding", ""),
             "GIT_PROTOCOL": request.headers.get("Git-Protocol", ""),
         }
-        done = subprocess.run([backend], env={**ENVIRONMENT, **cgi}, input=body, capture_output=True, check=True)
+        done = subprocess.run([backend], env={**ENVIRONMENT, **cgi}, input=body, capture_output=True, check=False)
         head, _, content = done.stdout.partition(b"\r\n\r\n")
         headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
         request.send_response(int(headers.pop("Status", "200").split()[0]))

@@ -81,7 +81,7 @@ def test_large_files_are_not_even_fetched(
     started, documents = finished(remote, author, open_settings.model_copy(update={"crawl_max_file_bytes": 1000}))
     assert sizes == [None]
     assert set(documents) == {"main.py", "docs/README.md", "exact.txt"}
-    assert started.skipped == {"oversized": 2}
+    assert started.skipped == {"over 1,000 bytes": 2}
 
 
 def test_a_repository_that_moved_is_followed(remote: str, web: Any, author: User, open_settings: Settings) -> None:
