@@ -1,7 +1,7 @@
 """How fast changes in MongoDB become confirmed messages in the quorum queue: ``python tests/benchmarks cdc``.
 
 The CDC service, in a process of its own, catches up on a backlog; timed from its first message in the queue to its
-last. Beside it bare pika: asynchronous confirms, 1,000 messages in flight, the same bodies, the same queue.
+last. Beside it bare pika: asynchronous confirms, 1,000 messages in flight, the same messages, the same queue.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rich.table import Table
 from llmtwin import warehouse
 from llmtwin.cdc.state import CdcState, save
 from llmtwin.documents import RawArticle
-from llmtwin.events import EXCHANGE, QUEUE, connect, queue_depth
+from llmtwin.events import EXCHANGE, QUEUE, connect, properties_of, queue_depth
 from llmtwin.local.services import settings_environment
 from llmtwin.settings import Settings
 
@@ -35,16 +35,17 @@ TARGET = 0.4
 def main() -> None:
     """Measure, and print the table."""
     documents = short_articles(DOCUMENTS, CHARACTERS)
-    bodies = [event.to_json() for event in events_of(documents)]
+    messages = [(event.to_json(), properties_of(event)) for event in events_of(documents)]
     with installation("mongodb", "rabbitmq") as settings, connect(settings.rabbitmq) as channel:
         of_bare, of_service = [], []
         for _ in range(REPEATS):
-            of_bare.append(publish_bare(settings, bodies))
+            of_bare.append(publish_bare(settings, messages))
             empty(channel)
             of_service.append(stream(settings, documents, channel))
             empty(channel)
     bare, service = DOCUMENTS / min(of_bare), DOCUMENTS / min(of_service)
-    title = f"{DOCUMENTS:,} documents, {sum(map(len, bodies)) / DOCUMENTS / 1000:.1f} kB a message, best of {REPEATS}"
+    size = sum(len(body) for body, _ in messages) / DOCUMENTS / 1000
+    title = f"{DOCUMENTS:,} documents, {size:.1f} kB a message, best of {REPEATS}"
     table = Table("path", "documents/s", "of bare pika", title=title)
     table.add_row("bare pika, asynchronous confirms", f"{bare:,.0f}", "1")
     table.add_row("MongoDB → CDC service → confirmed", f"{service:,.0f}", f"{service / bare:.2f} (target {TARGET})")
@@ -83,23 +84,22 @@ def stream(settings: Settings, documents: list[RawArticle], channel: BlockingCha
             process.wait()
 
 
-def publish_bare(settings: Settings, bodies: list[bytes]) -> float:
+def publish_bare(settings: Settings, messages: list[tuple[bytes, pika.BasicProperties]]) -> float:
     """Return the seconds from the first message to the last confirm."""
     times: dict[str, float] = {}
-    properties = pika.BasicProperties(delivery_mode=pika.DeliveryMode.Persistent)
     sent = confirmed = 0
 
     def send(channel: Any) -> None:
         nonlocal sent
-        while sent < len(bodies) and sent - confirmed < IN_FLIGHT:
-            channel.basic_publish(EXCHANGE, "article.create", bodies[sent], properties, mandatory=True)
+        while sent < len(messages) and sent - confirmed < IN_FLIGHT:
+            channel.basic_publish(EXCHANGE, "article.create", *messages[sent], mandatory=True)
             sent += 1
 
     def on_channel(channel: Any) -> None:
         def on_confirm(frame: Any) -> None:
             nonlocal confirmed
             confirmed = frame.method.delivery_tag if frame.method.multiple else confirmed + 1
-            if confirmed == len(bodies):
+            if confirmed == len(messages):
                 times["end"] = time.perf_counter()
                 connection.close()
             else:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import orjson
-from bson import Binary, Timestamp
+from bson import Timestamp
 
 from llmtwin.documents import KIND_OF_COLLECTION, Event, Kind, Operation, event_id
 from llmtwin.errors import CollectionLostError
@@ -77,37 +76,17 @@ def seconds_of(version: int) -> int:
 
 
 def _event(op: Operation, kind: Kind, key: Any, version: int, document: dict[str, Any] | None) -> Event | Poison:
-    routing_key = f"{kind}.{op}"
     if not isinstance(key, UUID):
         body = orjson.dumps({"_id": str(key), "op": op, "kind": kind, "version": version})
-        return Poison(body, routing_key, f"its _id is no UUID; write documents through llmtwin: {key!r}")
-    return Event(
+        reason = f"its _id is no UUID; write documents through llmtwin: {key!r}"
+        return Poison(body, f"{kind}.{op}", reason)
+    # Not validated: all but the document is made here, and the document is validated when it is staged.
+    return Event.model_construct(
         event_id=event_id(key, version, op),
         op=op,
         kind=kind,
         document_id=key,
         version=version,
-        document=None if document is None else {str(name): _json_value(value) for name, value in document.items()},
+        document=document,
         emitted_at=datetime.now(UTC),
     )
-
-
-def _json_value(value: Any) -> Any:
-    match value:
-        case None | bool() | str() | float():
-            return value
-        case int():
-            # JSON readers agree on 64 bits only.
-            return int(value) if -(2**63) <= value < 2**64 else str(value)
-        case UUID():
-            return str(value)
-        case datetime():
-            return value.isoformat()
-        case Binary() | bytes():
-            return base64.b64encode(value).decode()
-        case dict():
-            return {str(name): _json_value(inner) for name, inner in value.items()}
-        case list() | tuple():
-            return [_json_value(inner) for inner in value]
-        case _:
-            return str(value)  # ObjectId, Decimal128, Regex …: the contract of the document decides about them

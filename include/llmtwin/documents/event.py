@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from enum import StrEnum
 from typing import Any, Self
 from uuid import UUID
@@ -53,8 +54,8 @@ class Event(Contract):
         return f"{self.kind}.{self.op}"
 
     def to_json(self) -> bytes:
-        """Return the event as UTF-8 JSON."""
-        return orjson.dumps(self.model_dump(mode="python"), option=orjson.OPT_UTC_Z)
+        """Return the event as UTF-8 JSON: UUIDs and times as text, bytes as base64, what JSON does not know as text."""
+        return orjson.dumps(vars(self), default=_as_text, option=orjson.OPT_UTC_Z)
 
     @classmethod
     def from_json(cls, body: bytes, schema_version: int = SCHEMA_VERSION) -> Self:
@@ -85,3 +86,8 @@ class Event(Contract):
             )
             raise MalformedEventError(f"breaks the event contract: {problems}") from error
         return event
+
+
+def _as_text(value: Any) -> str:
+    """Write what MongoDB knows and JSON does not (ObjectId, Decimal128 …): the document's contract decides about it."""
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)

@@ -26,6 +26,16 @@ Marker = TypeVar("Marker")
 LARGEST_BODY = 16 * 1024 * 1024
 
 
+def properties_of(event: Event) -> pika.BasicProperties:
+    """Return what accompanies an event's body: durable, named by its event id, with the version of its schema."""
+    return pika.BasicProperties(
+        content_type=CONTENT_TYPE,
+        delivery_mode=pika.DeliveryMode.Persistent,
+        message_id=str(event.event_id),
+        headers={SCHEMA_VERSION_HEADER: SCHEMA_VERSION},
+    )
+
+
 @dataclass(frozen=True)
 class _Outgoing(Generic[Marker]):
     exchange: str
@@ -102,15 +112,9 @@ class Publisher(Generic[Marker]):
         Raises:
             BrokerError: An earlier message was refused, returned or cut off.
         """
-        properties = pika.BasicProperties(
-            content_type=CONTENT_TYPE,
-            delivery_mode=pika.DeliveryMode.Persistent,
-            message_id=str(event.event_id),
-            headers={SCHEMA_VERSION_HEADER: SCHEMA_VERSION},
-        )
         body = event.to_json()
         if len(body) <= LARGEST_BODY:
-            self._submit(_Outgoing(EXCHANGE, event.routing_key, body, properties, marker))
+            self._submit(_Outgoing(EXCHANGE, event.routing_key, body, properties_of(event), marker))
             return
         reason = (
             f"{event.kind} {event.document_id} takes {len(body):,} bytes as an event, and RabbitMQ carries at most "
