@@ -18,9 +18,9 @@ from llmtwin.documents.contract import Kind
 from llmtwin.errors import SourceError, UnreadableError
 from llmtwin.settings import Settings
 from llmtwin.sources import guard
+from llmtwin.sources.git_remote import fetch, too_large
+from llmtwin.sources.git_repository import SUBMODULE, SYMLINK, Entry, GitRepository, is_repository, open_local
 from llmtwin.sources.languages import language_of, skip_by_content, skip_by_path
-from llmtwin.sources.remote import fetch, too_large
-from llmtwin.sources.repository import SUBMODULE, SYMLINK, Entry, GitRepository, is_repository, open_local
 from llmtwin.sources.source import Crawl, Known, Source, contract_problems, nothing_known, readable
 
 # fmt: off

@@ -16,7 +16,7 @@ from llmtwin.documents import User, canonical_link
 from llmtwin.errors import HttpStatusError, LoginWallError, SourceError, UnreachableError, UnreadableError
 from llmtwin.settings import Settings
 from llmtwin.sources import crawl
-from llmtwin.sources import repository as git_reader
+from llmtwin.sources import git_repository as git_reader
 
 
 def clones_left() -> list[Path]:

@@ -7,7 +7,6 @@ way the server leaves out blobs that are too large, and git stops when a pack gr
 
 from __future__ import annotations
 
-import logging
 import re
 import shlex
 import subprocess
@@ -15,13 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult
 
+import structlog
+
 from llmtwin.errors import LoginWallError, SourceError, UnreachableError, UnreadableError
 from llmtwin.settings import Settings
 from llmtwin.sources import guard, page
-from llmtwin.sources.gitcommand import bare_environment, git_command, last_line, require_git, run
-from llmtwin.sources.repository import Entry, GitRepository
+from llmtwin.sources.git_command import bare_environment, git_command, last_line, require_git, run
+from llmtwin.sources.git_repository import Entry, GitRepository
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 _PRIVATE_OR_ABSENT = re.compile(
     "Permission denied|Authentication failed|could not read Username|Repository not found|access denied|HTTP 40[13]",
@@ -125,7 +126,7 @@ def fetch(link: str, url: SplitResult, folder: Path, settings: Settings, earlier
             raise  # too large: so is the whole
         except SourceError as error:
             # It has that commit no more, or gives none but the newest. Whatever else ails it, cloning says so.
-            log.info("%s; fetching all of it", error)
+            log.info("fetching all of the repository, not only what changed", link=link, reason=error.reason)
     return _clone(server, folder / "clone.git")
 
 

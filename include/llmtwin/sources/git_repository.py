@@ -15,7 +15,7 @@ from pathlib import Path
 
 from llmtwin.errors import UnreadableError
 from llmtwin.settings import Settings
-from llmtwin.sources.gitcommand import bare_environment, git_command, last_line, run, running
+from llmtwin.sources.git_command import bare_environment, git_command, last_line, run, running
 
 SYMLINK = "120000"
 SUBMODULE = "160000"
