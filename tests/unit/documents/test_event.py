@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import pytest
+from bson import Binary, DatetimeMS, Decimal128, Int64, ObjectId
 from tests.documents import AUTHOR, WHEN, article, event, event_of, post, source_file
 
 from llmtwin.documents import SCHEMA_VERSION, Event, Kind, Operation, RawDocument, event_id
@@ -32,6 +34,20 @@ def test_the_wire_carries_plain_json_with_times_in_utc() -> None:
     assert on_wire.keys() == {"event_id", "op", "kind", "document_id", "version", "document", "emitted_at"}
     assert on_wire["emitted_at"] == "2026-01-02T03:04:05Z"
     assert on_wire["document"]["author_id"] == str(AUTHOR.id)
+
+
+def test_what_only_mongodb_knows_travels_as_text() -> None:
+    odd = {
+        "id": AUTHOR.id, "at": datetime(2026, 1, 2, tzinfo=UTC), "raw": b"\xff", "binary": Binary(b"\0", 128),
+        "key": ObjectId("65a000000000000000000001"), "price": Decimal128("1.10"), "many": Int64(2**62),
+        "nested": [{"when": DatetimeMS(2**60)}],
+    }  # fmt: skip
+    written = event_of(article(1).id, Kind.ARTICLE, 1, Operation.CREATE, odd)
+    assert Event.from_json(written.to_json()).document == {
+        "id": str(AUTHOR.id), "at": "2026-01-02T00:00:00Z", "raw": "/w==", "binary": "AA==",
+        "key": "65a000000000000000000001", "price": "1.10", "many": 2**62,
+        "nested": [{"when": str(DatetimeMS(2**60))}],
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

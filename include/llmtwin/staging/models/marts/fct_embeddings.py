@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmtwin.documents import Kind
+from llmtwin.errors import BatchError
 from llmtwin.features import embedder_for, encode_document
 from llmtwin.staging.model import Context, ModelOutput
 from llmtwin.vectors import known_vectors
@@ -15,7 +16,11 @@ if TYPE_CHECKING:
 
 
 def model(int_chunks: pa.Table, context: Context) -> ModelOutput:
-    """Return one row per chunk, in the order of the chunks."""
+    """Return one row per chunk, in the order of the chunks.
+
+    Raises:
+        BatchError: The chunks were cut for another model than the settings name by now.
+    """
     import pyarrow as pa
 
     chunks = int_chunks.to_pylist()
@@ -24,7 +29,13 @@ def model(int_chunks: pa.Table, context: Context) -> ModelOutput:
     for kind in Kind:
         fresh = [chunk for chunk in chunks if chunk["kind"] == kind and chunk["chunk_id"] not in known]
         if fresh:
-            matrix = embedder_for(kind, context.settings).embed([chunk["content"] for chunk in fresh])
+            embedder = embedder_for(kind, context.settings)
+            if strangers := {chunk["embedding_model"] for chunk in fresh} - {embedder.model_id}:
+                raise BatchError(
+                    f"the {kind} chunks of this batch were cut for {', '.join(strangers)}, and the settings name "
+                    f"{embedder.model_id} by now: run the chunk task again, then embed"
+                )
+            matrix = embedder.embed([chunk["content"] for chunk in fresh])
             vectors.update(zip((chunk["chunk_id"] for chunk in fresh), matrix, strict=True))
     rows = []
     for chunk in chunks:
