@@ -24,7 +24,7 @@ from llmtwin.sources.languages import language_of, skip_by_content, skip_by_path
 from llmtwin.sources.source import Crawl, Known, Source, contract_problems, nothing_known, readable
 
 # fmt: off
-_OWN_PAGES_OF_GITHUB = {
+OWN_PAGES_OF_GITHUB = {
     "about", "apps", "collections", "enterprise", "events", "explore", "features", "issues", "login", "marketplace",
     "notifications", "orgs", "pricing", "pulls", "search", "security", "settings", "sponsors", "stars", "topics",
     "trending", "users",
@@ -276,5 +276,5 @@ def _is_on_forge(parts: SplitResult) -> bool:
     return (
         parts.hostname in _FILE_PAGES
         and len(segments) == 2
-        and not (parts.hostname == "github.com" and segments[0].lower() in _OWN_PAGES_OF_GITHUB)
+        and not (parts.hostname == "github.com" and segments[0].lower() in OWN_PAGES_OF_GITHUB)
     )
