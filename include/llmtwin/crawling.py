@@ -78,6 +78,53 @@ def crawl_source(database: Database[Row], source: RegisteredSource, settings: Se
     return result.to_dict()
 
 
+def import_export(
+    database: Database[Row], author: str | None, path: str, settings: Settings, options: sources.ImportOptions
+) -> Row:
+    """Read an export, or a folder of texts, into the warehouse; return the counts of ``StoreResult``.
+
+    It is not registered: it does not change any more, so there is nothing to look at every day.
+
+    Args:
+        database: The warehouse.
+        author: Full name of who wrote what is in it.
+        path: A relative one is looked up in the folder of imports.
+        settings: Limits, the folder of imports, and whether other paths may be read.
+        options: What else of it is wanted.
+
+    Raises:
+        SettingsError: Nobody is named who wrote it.
+        SourceError: It cannot be read at all.
+    """
+    if not (author and author.strip()):
+        raise SettingsError("an import needs an author: give the full name of whoever wrote what is in it")
+    _require_text(author)
+    warehouse.ensure_schema(database)
+    user = warehouse.get_or_create_user(database, author)
+    crawl = sources.import_from(path, user, settings, options, warehouse.known(database, user))
+    return warehouse.store_crawl(database, crawl, user).to_dict()
+
+
+def import_row(
+    database: Database[Row], author: str | None, path: str, settings: Settings, options: sources.ImportOptions
+) -> Row:
+    """Read an export as `import_export` does; return its row of the summary, which also says why it failed."""
+    try:
+        result = import_export(database, author, path, settings, options)
+    except (SettingsError, SourceError) as error:
+        result = {"failed": [str(error)]}
+    counts = {name: result.get(name, 0) for name in COUNTS}
+    skipped = sum(result.get("skipped", {}).values())
+    failed = result["failed"]
+    return {"domain": path, "successful": int(not failed), "total": 1, **counts, "skipped": skipped, "failed": failed}
+
+
+def unfinished_import(path: str) -> Row:
+    """Return the summary's row of an export whose import did not come to an end."""
+    failed = [f"{path!r}: its import did not finish"]
+    return {"domain": path, "successful": 0, "total": 1, **dict.fromkeys(COUNTS, 0), "failed": failed}
+
+
 def _register(database: Database[Row], author: str | None, links: Sequence[str]) -> list[RegisteredSource]:
     if not (author and author.strip()):
         raise SettingsError("links need an author: give the full name of whoever wrote what is behind them")

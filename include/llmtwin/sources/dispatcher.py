@@ -5,16 +5,18 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from llmtwin.documents import User
-from llmtwin.errors import UnreadableError
 from llmtwin.settings import Settings
 from llmtwin.sources import guard
 from llmtwin.sources.article import ArticleSource
-from llmtwin.sources.exports import EXPORTS, Export, ImportOptions, UnknownArchive
+from llmtwin.sources.exports import EXPORTS, UnknownArchive
 from llmtwin.sources.feed import FeedSource
 from llmtwin.sources.folder import FolderSource
 from llmtwin.sources.git import GitSource
+from llmtwin.sources.github import GithubSource
+from llmtwin.sources.medium import MediumSource
 from llmtwin.sources.sitemap import SitemapSource
 from llmtwin.sources.source import Crawl, Known, Source, nothing_known
+from llmtwin.sources.substack import SubstackSource
 
 # The first that accepts a link crawls it; the last accepts all.
 SOURCES: tuple[Source, ...] = (
@@ -22,6 +24,9 @@ SOURCES: tuple[Source, ...] = (
     *EXPORTS,
     FolderSource(),
     UnknownArchive(EXPORTS),
+    GithubSource(),
+    MediumSource(),
+    SubstackSource(),
     FeedSource(),
     SitemapSource(),
     ArticleSource(),
@@ -51,23 +56,6 @@ def expand(link: str, settings: Settings) -> list[str]:
         SourceError: Which links these are cannot be told now; names the registered link.
     """
     return source_for(link).expand(link, settings)
-
-
-def import_from(
-    link: str, author: User, settings: Settings, options: ImportOptions, known: Known = nothing_known
-) -> Crawl:
-    """Start reading an export, or a folder of Markdown and HTML files, even one that git keeps.
-
-    Raises:
-        SourceError: It is neither, or cannot be read, or settings do not allow it.
-    """
-    for source in SOURCES:
-        if isinstance(source, Export) and source.accepts(link):
-            return source.crawl(link, author, settings, known, options)
-        if isinstance(source, FolderSource | UnknownArchive) and source.accepts(link):
-            return source.crawl(link, author, settings, known)
-    guard.local_path(link, settings)
-    raise UnreadableError(link, "is neither an export (a zip, or the folder it came out of) nor a folder of texts")
 
 
 def domain_of(link: str) -> str:
