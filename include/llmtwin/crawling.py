@@ -7,14 +7,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 from pymongo.database import Database
 
 from llmtwin import sources, warehouse
-from llmtwin.documents import user_id
+from llmtwin.documents import canonical_link, user_id
 from llmtwin.documents.contract import Text
-from llmtwin.errors import HttpStatusError, SettingsError, SourceError
+from llmtwin.errors import HttpStatusError, SettingsError, SourceError, WarehouseError
 from llmtwin.settings import Settings
 from llmtwin.warehouse import RegisteredSource, StoreResult
 
@@ -36,19 +37,48 @@ def sources_to_crawl(
         SettingsError: There are links but nobody who wrote what is behind them, a link or the author is no text, or
             sources.yaml is not as it should be.
     """
-    warehouse.ensure_schema(database)
     links = [link.strip() for link in links if link.strip()]
     if links:
+        warehouse.ensure_schema(database)
         registered = _register(database, author, links)
     else:
-        _register_declared(database, settings)
-        registered = [
-            source
-            for source in warehouse.registered_sources(database)
-            if not (source.listed_by or (author and source.author_id != user_id(author)))
-        ]
+        registered = [source for source in all_sources(database, author, settings) if not source.listed_by]
     found = [crawled for source in registered for crawled in _expanded(database, source, settings)]
     return list({source.id: source for source in found}.values())
+
+
+def all_sources(database: Database[Row], author: str | None, settings: Settings) -> list[RegisteredSource]:
+    """Return all registered sources, of the author if given, once those of sources.yaml are among them.
+
+    Raises:
+        SettingsError: sources.yaml is not as it should be.
+    """
+    warehouse.ensure_schema(database)
+    _register_declared(database, settings)
+    everything = warehouse.registered_sources(database)
+    return [source for source in everything if not author or source.author_id == user_id(author)]
+
+
+def forget_source(database: Database[Row], author: str | None, link: str) -> RegisteredSource:
+    """Crawl a registered link no more, nor those that it alone stands for; their documents stay.
+
+    Raises:
+        WarehouseError: It is not registered, or for several authors and none is given, or it stands in sources.yaml.
+    """
+    wanted = canonical_link(sources.registered_link(link))
+    registered = [
+        source
+        for source in warehouse.registered_sources(database)
+        if canonical_link(source.link) == wanted and (not author or source.author_id == user_id(author))
+    ]
+    if len(registered) > 1:
+        names = ", ".join(source.author_full_name for source in registered)
+        raise WarehouseError(f"{link!r} is registered for {names}: say whose is to be forgotten")
+    if not registered:
+        raise WarehouseError(f"{link!r} is not registered{f' for {author}' if author else ''}; see `llmtwin sources`")
+    [source] = registered
+    warehouse.forget_source(database, source)
+    return source
 
 
 def crawl_source(database: Database[Row], source: RegisteredSource, settings: Settings) -> Row:
@@ -105,12 +135,18 @@ def import_export(
     return warehouse.store_crawl(database, crawl, user).to_dict()
 
 
-def import_row(
-    database: Database[Row], author: str | None, path: str, settings: Settings, options: sources.ImportOptions
-) -> Row:
-    """Read an export as `import_export` does; return its row of the summary, which also says why it failed."""
+def import_row(database: Database[Row], path: str, settings: Settings, author: str | None, **options: Any) -> Row:
+    """Read an export as `import_export` does; return its row of the summary, which also says why it failed.
+
+    Args:
+        database: The warehouse.
+        path: See `import_export`.
+        settings: See `import_export`.
+        author: See `import_export`.
+        options: The fields of ``ImportOptions``, as a form gives them.
+    """
     try:
-        result = import_export(database, author, path, settings, options)
+        result = import_export(database, author, path, settings, sources.ImportOptions(**options))
     except (SettingsError, SourceError) as error:
         result = {"failed": [str(error)]}
     counts = {name: result.get(name, 0) for name in COUNTS}
@@ -137,12 +173,11 @@ def _register(database: Database[Row], author: str | None, links: Sequence[str])
 
 def _register_declared(database: Database[Row], settings: Settings) -> None:
     """Make the registered sources those of sources.yaml, besides those that were given by hand."""
-    declared = set()
+    declared: set[UUID] = set()
     for author, links in warehouse.declared_sources(settings.declared_sources).items():
         user = warehouse.get_or_create_user(database, author)
-        for link in links:
-            source = warehouse.register_source(database, user, sources.registered_link(link), declared=True)
-            declared.add(source.id)
+        registered = (sources.registered_link(link) for link in links)
+        declared |= {warehouse.register_source(database, user, link, declared=True).id for link in registered}
     warehouse.withdraw_declared(database, declared)
 
 

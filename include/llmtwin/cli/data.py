@@ -1,4 +1,4 @@
-"""``crawl``, ``sync``, ``search`` and ``verify``: data in, data through, data out, and whether all of it arrived."""
+"""``crawl``, ``sources``, ``sync``, ``search``, ``verify``: data in, through and out, and whether all of it arrived."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from llmtwin.vectors import Hit
+    from llmtwin.warehouse import RegisteredSource
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
-    for command in (crawl, sync, search, verify):
+    for command in (crawl, sources, sync, search, verify):
         app.command()(command)
 
 
@@ -27,8 +28,11 @@ def crawl(
 ) -> None:
     """Crawl links into MongoDB, here and now, and register them for the daily crawl.
 
-    Local paths are allowed: whoever types this may read them anyway.
+    Without links, those of sources.yaml are crawled too. Local paths are allowed: whoever types this may read them
+    anyway.
     """
+    from datetime import UTC, datetime
+
     from rich.console import Console
     from rich.markup import escape
 
@@ -39,24 +43,55 @@ def crawl(
     settings = get_settings().model_copy(update={"crawl_allow_local": True})
     console = Console()
     results: dict[str, dict[str, Any]] = {}
+    since = datetime.now(UTC)
     with warehouse.connect(settings) as client:
         database = warehouse.open_database(client, settings)
-        for source in crawling.sources_to_crawl(database, author, links or [], settings):
+        registered = crawling.sources_to_crawl(database, author, links or [], settings)
+        for source in registered:
             with console.status(f"crawling {escape(source.link)} …"):
                 try:
                     results[source.link] = crawling.crawl_source(database, source, settings)
                 except SourceError as error:
                     results[source.link] = {"failed": [str(error)]}
+        summary = crawling.summarize(database, [str(source.id) for source in registered], since)
     if not results:
         whose = f" of {author}" if author else ""
         typer.secho(f"no source{whose} is registered; give links: llmtwin crawl --author 'Full Name' LINK …", err=True)
         raise typer.Exit(1)
     console.print(crawl_table(results))
+    if len(summary) > 1:
+        console.print()
+        console.print(crawl_table({row["domain"]: row for row in summary}, "domain"))
     failed = [reason for result in results.values() for reason in result["failed"]]
     for reason in failed:
         typer.secho(f"failed: {reason}", fg=typer.colors.RED, err=True)
     if failed:
         raise typer.Exit(1)
+
+
+def sources(
+    author: Annotated[str | None, typer.Option(help="Only this author's (full name).")] = None,
+    forget: Annotated[str | None, typer.Option(help="Crawl this link no more; its documents stay.")] = None,
+) -> None:
+    """List the sources that are crawled on schedule, with what their last crawl did; or forget one."""
+    from rich.console import Console
+
+    from llmtwin import crawling, warehouse
+    from llmtwin.settings import get_settings
+
+    settings = get_settings()
+    console = Console()
+    with warehouse.connect(settings) as client:
+        database = warehouse.open_database(client, settings)
+        if forget:
+            forgotten = crawling.forget_source(database, author, forget)
+            typer.echo(f"{forgotten.link} of {forgotten.author_full_name} is crawled no more")
+            return
+        registered = crawling.all_sources(database, author, settings)
+    console.print(sources_table(registered))
+    for source in registered:
+        if source.last_error:
+            typer.secho(f"failed: {source.last_error}", fg=typer.colors.RED, err=True)
 
 
 def sync() -> None:
@@ -148,19 +183,43 @@ def verify(
     raise typer.Exit(1)
 
 
-def crawl_table(results: dict[str, dict[str, Any]]) -> RenderableType:
-    """Return crawl results as a table, one row per link."""
+def crawl_table(results: dict[str, dict[str, Any]], heading: str = "link") -> RenderableType:
+    """Return crawl results as a table, one row for each link or domain."""
     from rich.markup import escape
     from rich.table import Table
 
+    from llmtwin.crawling import COUNTS
+
     table = Table(box=None, pad_edge=False)
-    headings = ("found", "new", "changed", "unchanged", "deleted", "skipped", "failed")
-    table.add_column("link", overflow="fold")
-    for heading in headings:
-        table.add_column(heading, justify="right")
-    for link, result in results.items():
-        numbers = [_count(result.get(heading, 0)) for heading in headings]
-        table.add_row(escape(link), *map(str, numbers))
+    headings = (*COUNTS, "failed")
+    table.add_column(heading, overflow="fold")
+    for count in headings:
+        table.add_column(count, justify="right")
+    for name, result in results.items():
+        numbers = [_count(result.get(count, 0)) for count in headings]
+        table.add_row(escape(name), *map(str, numbers))
+    return table
+
+
+def sources_table(registered: Iterable[RegisteredSource]) -> RenderableType:
+    """Return registered sources as a table, those that a link stands for below it."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from llmtwin.crawling import COUNTS
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("link", "author", "named in", "last crawl"):
+        table.add_column(heading, overflow="fold")
+    for count in COUNTS:
+        table.add_column(count, justify="right")
+    registered = list(registered)
+    links = {source.id: source.link for source in registered}
+    for source in sorted(registered, key=lambda source: (links.get(source.listed_by or source.id, ""), source.link)):
+        where = "sources.yaml" if source.declared else "list" if source.listed_by else "command or form"
+        when = f"{source.last_crawled_at:%Y-%m-%d %H:%M} UTC" if source.last_crawled_at else "never"
+        counts = [str(source.last_counts.get(name, "")) for name in COUNTS]
+        table.add_row(escape(source.link), escape(source.author_full_name), where, when, *counts)
     return table
 
 
