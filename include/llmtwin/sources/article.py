@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from llmtwin.documents import RawArticle, User, canonical_link
 from llmtwin.errors import HttpStatusError, UnreachableError, UnreadableError
 from llmtwin.settings import Settings
-from llmtwin.sources import feed, guard, markdown, sitemap
+from llmtwin.sources import feed, guard, markdown, platforms, sitemap, substack
 from llmtwin.sources.page import Page, fetch
-from llmtwin.sources.reading import crawl_article, read
+from llmtwin.sources.reading import crawl_article, page_text, read
 from llmtwin.sources.source import Crawl, Known, Source, article, nothing_known, readable
 
 _FILE_TYPES = {".html": "text/html", ".htm": "text/html", ".xhtml": "text/html", ".txt": "text/plain"} | dict.fromkeys(
@@ -21,7 +22,8 @@ _FILE_TYPES = {".html": "text/html", ".htm": "text/html", ".xhtml": "text/html",
 class ArticleSource(Source):
     """A single page or file. Takes every link that no other source does, and goes by the answer.
 
-    What turns out to be a feed or a sitemap is crawled as one.
+    What turns out to be a feed or a sitemap is crawled as one; so is the feed that the front page of a site names, and
+    the archive of a Substack publication with a domain of its own.
     """
 
     name = "article"
@@ -55,6 +57,12 @@ def _crawl_page(link: str, author: User, settings: Settings, known: Known = noth
         return feed.crawl_page(link, page, author, settings, known)
     if sitemap.is_sitemap(page):
         return sitemap.crawl_page(link, page, author, settings, known)
+    if not urlsplit(page.url).path.strip("/"):
+        front = platforms.front_page(page_text(link, page), page.url)
+        if front.platform == platforms.SUBSTACK:
+            return substack.crawl_publication(link, page.url, author, settings, known)
+        if front.feed is not None and feed.is_feed(answer := fetch(front.feed, settings)):
+            return feed.crawl_page(link, answer, author, settings, known)
     return crawl_article(link, page, author)
 
 

@@ -7,11 +7,11 @@ import json
 import re
 from calendar import timegm
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 from llmtwin.documents import User
 from llmtwin.errors import UnreadableError
@@ -33,6 +33,14 @@ _WHERE_A_FEED_SAYS_WHAT_IT_IS = 10_000
 # What platforms put where they leave the rest of a text out of the feed.
 _CUT_OFF = re.compile(r'class="medium-feed-snippet"|<a [^>]*>\s*Read more\s*</a>\s*(?:</p>\s*)*\Z')
 
+# Called with an entry as feedparser gives it.
+ReasonToSkip = Callable[[Mapping[str, Any]], str | None]
+
+
+def skip_nothing(_: Mapping[str, Any]) -> str | None:
+    """Return no reason to skip an entry."""
+    return None
+
 
 class FeedSource(Source):
     """A link whose address is that of a feed; what turns out to be an article after all is read as one."""
@@ -40,14 +48,9 @@ class FeedSource(Source):
     name = "feed"
 
     def accepts(self, link: str) -> bool:
-        if guard.is_local(link):
-            return False
-        try:
-            parts = urlsplit(link.strip())
-        except ValueError:
-            return False
-        name = PurePosixPath(parts.path.lower()).name
-        return parts.scheme in ("http", "https") and (name in _NAMES or name.endswith(_SUFFIXES))
+        parts = guard.web_parts(link)
+        name = PurePosixPath(parts.path.lower()).name if parts else ""
+        return name in _NAMES or name.endswith(_SUFFIXES)
 
     def crawl(self, link: str, author: User, settings: Settings, known: Known = nothing_known) -> Crawl:
         page = fetch(link, settings)
@@ -62,8 +65,15 @@ def is_feed(page: Page) -> bool:
     return page.content_type in _TYPES or bool(_ROOT.match(beginning) or _JSON_FEED.match(beginning))
 
 
-def crawl_page(link: str, page: Page, author: User, settings: Settings, known: Known = nothing_known) -> Crawl:
-    """Crawl what a feed names.
+def crawl_page(
+    link: str,
+    page: Page,
+    author: User,
+    settings: Settings,
+    known: Known = nothing_known,
+    reason_to_skip: ReasonToSkip = skip_nothing,
+) -> Crawl:
+    """Crawl what a feed names, except for entries that there is a reason to skip.
 
     The text of an article is that of its page. Where the page cannot be read, what the feed carries is taken, provided
     that it is the whole text: a summary is not.
@@ -71,17 +81,17 @@ def crawl_page(link: str, page: Page, author: User, settings: Settings, known: K
     Raises:
         UnreadableError: It is no feed, or so broken that it has no entries.
     """
-    items = _items(link, page)
+    items = _items(link, page, reason_to_skip)
     return crawl_items(link, lambda _: items, author, settings, known)
 
 
-def _items(link: str, page: Page) -> Iterator[Item]:
+def _items(link: str, page: Page, reason_to_skip: ReasonToSkip) -> Iterator[Item]:
     if page.content.lstrip()[:1] == b"{":
         return _items_of_json(link, page)
-    return _items_of_xml(link, page)
+    return _items_of_xml(link, page, reason_to_skip)
 
 
-def _items_of_xml(link: str, page: Page) -> Iterator[Item]:
+def _items_of_xml(link: str, page: Page, reason_to_skip: ReasonToSkip) -> Iterator[Item]:
     import feedparser
 
     headers = {"content-location": page.url}
@@ -95,18 +105,20 @@ def _items_of_xml(link: str, page: Page) -> Iterator[Item]:
     )
     if not parsed.entries and parsed.bozo:
         raise UnreadableError(link, f"is a broken feed: {parsed.get('bozo_exception')}")
-    return _entries(deque(parsed.entries), page.url)
+    return _entries(deque(parsed.entries), page.url, reason_to_skip)
 
 
-def _entries(entries: deque[Any], base: str) -> Iterator[Item]:
+def _entries(entries: deque[Any], base: str, reason_to_skip: ReasonToSkip) -> Iterator[Item]:
     while entries:
         entry = entries.popleft()  # and with it goes the memory of its text
         contents = [part.value for part in entry.get("content", ()) if "html" in part.get("type", "")]
+        link = _absolute(base, entry.get("link"))
         yield Item(
-            link=_absolute(base, entry.get("link")),
+            link=link,
             title=entry.get("title") or None,
             published_at=_moment(entry.get("published_parsed") or entry.get("updated_parsed")),
             html=_whole(max(contents, key=len, default=None)),
+            skip=reason_to_skip(entry) if link else "without a link",
         )
 
 
@@ -122,11 +134,13 @@ def _items_of_json(link: str, page: Page) -> Iterator[Item]:
 
 
 def _json_item(entry: dict[str, Any], base: str) -> Item:
+    link = _absolute(base, _text(entry, "url"))
     return Item(
-        link=_absolute(base, _text(entry, "url")),
+        link=link,
         title=_text(entry, "title"),
         published_at=_iso_moment(_text(entry, "date_published")),
         html=_whole(_text(entry, "content_html")),
+        skip=None if link else "without a link",
     )
 
 

@@ -118,6 +118,15 @@ def web_url(link: str, schemes: tuple[str, ...] = ("https", "http")) -> SplitRes
     return parts
 
 
+def web_parts(link: str) -> SplitResult | None:
+    """Return the parts of a link of the web; None for any other, and for one that is no valid URL. Asks no server."""
+    try:
+        parts = urlsplit(link.strip())
+    except ValueError:
+        return None
+    return parts if parts.scheme in ("http", "https") and parts.hostname else None
+
+
 def resolve(link: str, host: str, port: int, settings: Settings) -> list[str]:
     """Return the addresses of the host, in the system's order, when all of them may be reached.
 

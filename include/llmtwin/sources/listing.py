@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from urllib.parse import urlsplit
 
 from llmtwin.documents import RawArticle, User, canonical_link
 from llmtwin.errors import (
@@ -28,8 +26,6 @@ from llmtwin.sources.source import Crawl, Known, article, nothing_known
 # So many pages in a row without an answer, and the rest is left for the next crawl.
 _PATIENCE = 5
 _GONE = (404, 410)
-# Pages that only list others, as WordPress, Ghost, Hugo and Jekyll name them; and the front page.
-_LISTS = re.compile(r"^/?$|/(?:tags?|categor(?:y|ies)|topics?|authors?|archives?|page/\d+)(?:/[^/]+)?/?$")
 
 
 @dataclass(frozen=True)
@@ -43,6 +39,8 @@ class Item:
     """When the page last changed, where the list says so."""
     html: str | None = None
     """The whole text, where the list carries it."""
+    skip: str | None = None
+    """Why it is left out, where the list alone says so."""
 
 
 # Called with the session of the crawl, to ask for the parts of the list itself.
@@ -112,10 +110,8 @@ class _Listing:
                 self.crawl.failures.append(item)
                 continue
             canonical = canonical_link(item.link)
-            if not canonical:
-                self.crawl.skipped["without a link"] += 1
-            elif not self.only_articles and _LISTS.search(urlsplit(canonical).path):
-                self.crawl.skipped["a list of pages"] += 1
+            if item.skip is not None:
+                self.crawl.skipped[item.skip] += 1
             elif canonical in seen:
                 self.crawl.skipped["duplicate"] += 1
             elif len(seen) >= limit:

@@ -15,6 +15,10 @@ SUBSTACK = "substack.com"
 
 # A story's address ends with its id, after which Medium's state of the page names it.
 _MEDIUM_ID = re.compile(r"(?:-|/)(?P<id>[0-9a-f]{8,12})$")
+_FEEDS = (
+    "//link[@rel='alternate'][@type='application/rss+xml' or @type='application/atom+xml' "
+    "or @type='application/feed+json']/@href"
+)
 _MEDIUM_STATE = re.compile(r"window\.__APOLLO_STATE__\s*=\s*(?P<state>\{.*?\})\s*</script>", re.DOTALL)
 
 
@@ -28,6 +32,16 @@ class Identity:
     """Host name of the platform, also where the page has a domain of its own."""
     is_preview: bool
     """Whether only the beginning is shown to whoever has not paid."""
+
+
+@dataclass(frozen=True)
+class FrontPage:
+    """What a site's front page says about the site."""
+
+    platform: str
+    """Host name of the platform, also where the site has a domain of its own."""
+    feed: str | None
+    """The feed it names first."""
 
 
 def identify(html: str, link: str, url: str) -> Identity:
@@ -47,6 +61,16 @@ def identify(html: str, link: str, url: str) -> Identity:
     if _is_substack(tree, hosts):
         return Identity(canonical, SUBSTACK, _has(tree, "//*[@data-testid='paywall']"))
     return Identity(canonical, _host(canonical), is_preview=False)
+
+
+def front_page(html: str, url: str) -> FrontPage:
+    """Return what the front page at an address says about its site."""
+    tree = _parse(html)
+    feeds = tree.xpath(_FEEDS) if tree is not None else []
+    platform = (
+        SUBSTACK if _is_substack(tree, {_host(url)}) else MEDIUM if _is_medium(tree, {_host(url)}) else _host(url)
+    )
+    return FrontPage(platform, urljoin(url, str(feeds[0]).strip()) if feeds else None)
 
 
 def platform_of(link: str) -> str:

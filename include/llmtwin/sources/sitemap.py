@@ -24,12 +24,14 @@ from llmtwin.sources.source import Crawl, Known, Source, nothing_known
 # An index may name 50,000 sitemaps of 50,000 pages each; no author's site has more than these.
 MOST_SITEMAPS = 200
 
-_NAME = re.compile(r"(?:wp-)?sitemap[\w.-]*\.xml(?:\.gz)?")
+_NAME = re.compile(r"(?:[\w-]+-)?sitemap[\w.-]*\.xml(?:\.gz)?")
 _ROOT = re.compile(
     rb"\A(?:\xef\xbb\xbf)?\s*(?:<\?.*?\?>\s*|<!--.*?-->\s*|<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>\s*)*"
     rb"<(?:\w+:)?(?:urlset|sitemapindex)[\s>]",
     re.DOTALL,
 )
+# Pages that only list others, as WordPress, Ghost, Hugo and Jekyll name them; and the front page.
+_LISTS = re.compile(r"/?|.*/(?:tags?|categor(?:y|ies)|topics?|authors?|archives?|page/\d+)(?:/[^/]+)?/?")
 _GZIP = b"\x1f\x8b"
 _WHERE_A_SITEMAP_SAYS_WHAT_IT_IS = 10_000
 
@@ -40,14 +42,8 @@ class SitemapSource(Source):
     name = "sitemap"
 
     def accepts(self, link: str) -> bool:
-        if guard.is_local(link):
-            return False
-        try:
-            parts = urlsplit(link.strip())
-        except ValueError:
-            return False
-        name = PurePosixPath(parts.path.lower()).name
-        return parts.scheme in ("http", "https") and _NAME.fullmatch(name) is not None
+        parts = guard.web_parts(link)
+        return parts is not None and _NAME.fullmatch(PurePosixPath(parts.path.lower()).name) is not None
 
     def crawl(self, link: str, author: User, settings: Settings, known: Known = nothing_known) -> Crawl:
         page = fetch(link, settings)
@@ -87,7 +83,7 @@ def _items(link: str, page: Page, settings: Settings, session: Session) -> Itera
             continue
         for is_page, location, changed_at in entries:
             if is_page:
-                yield Item(location, changed_at=changed_at)
+                yield Item(location, changed_at=changed_at, skip=_reason_to_skip(location))
             elif (canonical := canonical_link(location)) in seen:
                 continue
             elif len(seen) == MOST_SITEMAPS:
@@ -125,6 +121,14 @@ def _entries(link: str, page: Page, limit: int) -> list[tuple[bool, str, datetim
             found.append((is_page, location.strip(), _changed_at(element.findtext("{*}lastmod"))))
         element.clear()
     return sorted(found, key=lambda entry: entry[2] or datetime.min.replace(tzinfo=UTC), reverse=True)
+
+
+def _reason_to_skip(location: str) -> str | None:
+    try:
+        path = urlsplit(location).path
+    except ValueError:
+        return "no valid link"
+    return "a list of pages" if _LISTS.fullmatch(path) else None
 
 
 def _unpacked(content: bytes, limit: int) -> bytes:
