@@ -140,18 +140,16 @@ class Session:
                 try:
                     return read()
                 except http_cache.FAILURES as error:
-                    if self._storage is None:
-                        raise
                     self._do_without_cache(error)
                     return read()
         raise AssertionError("stamina returns or raises")
 
     def _do_without_cache(self, error: Exception) -> None:
-        _log.warning("the cache of pages failed; this crawl goes on without it", reason=str(error))
-        storage, self._storage = self._storage, None
-        self._client = _client(self._paced, self._settings, {})
-        if storage is not None:
-            storage.close()
+        if self._storage is not None:
+            _log.warning("the cache of pages failed; this crawl goes on without it", reason=str(error))
+            self._storage.close()
+            self._storage = None
+            self._client = _client(self._paced, self._settings, {})
 
     @contextmanager
     def _open(self, link: str, url: str, *, fresh: bool, permit: bool = True) -> Iterator[httpx.Response]:

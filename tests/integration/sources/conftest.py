@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from email.message import Message
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -32,6 +35,8 @@ class WebServer:
     requests: list[tuple[str, str]] = field(default_factory=list)
     fallback: Answer | None = None
     asked_for_robots: list[str] = field(default_factory=list)
+    headers: list[Message] = field(default_factory=list)
+    """Of each request but those for robots.txt."""
 
     def serve(
         self, path: str, body: bytes | str = b"", status: int = 200, content_type: str = "text/html", **headers: str
@@ -40,6 +45,21 @@ class WebServer:
 
         def answer(request: BaseHTTPRequestHandler) -> None:
             send(request, body, status, content_type, **headers)
+
+        self.routes[path] = answer
+        return f"{self.url}{path}"
+
+    def serve_changing(self, path: str, body: str, **headers: str) -> str:
+        """Answer this path as a server that knows ETags: 304 to whoever has this body already."""
+        tag = f'"{sha256(body.encode()).hexdigest()[:16]}"'
+
+        def answer(request: BaseHTTPRequestHandler) -> None:
+            if request.headers.get("If-None-Match") == tag:
+                request.send_response(304)
+                request.send_header("ETag", tag)
+                request.end_headers()
+            else:
+                send(request, body, ETag=tag, **headers)
 
         self.routes[path] = answer
         return f"{self.url}{path}"
@@ -76,6 +96,7 @@ def web() -> Iterator[WebServer]:
                 answer = server.routes.get(path)
             else:
                 server.requests.append((self.path, host))
+                server.headers.append(self.headers)
                 answer = server.routes.get(path, server.fallback)
             try:
                 answer(self) if answer else send(self, "not here", 404)
@@ -97,6 +118,21 @@ def web() -> Iterator[WebServer]:
     httpd.shutdown()
     thread.join()
     httpd.server_close()
+
+
+@pytest.fixture
+def on_this_machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Have names, of sites that tests play, lead to the web server of the test."""
+
+    def point(*names: str) -> None:
+        real = socket.getaddrinfo
+
+        def resolve(host: Any, *arguments: Any, **options: Any) -> Any:
+            return real("127.0.0.1" if host in names else host, *arguments, **options)
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+
+    return point
 
 
 @pytest.fixture
