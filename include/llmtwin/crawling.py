@@ -155,10 +155,13 @@ def import_row(database: Database[Row], path: str, settings: Settings, author: s
     return {"domain": path, "successful": int(not failed), "total": 1, **counts, "skipped": skipped, "failed": failed}
 
 
-def unfinished_import(path: str) -> Row:
-    """Return the summary's row of an export whose import did not come to an end."""
-    failed = [f"{path!r}: its import did not finish"]
-    return {"domain": path, "successful": 0, "total": 1, **dict.fromkeys(COUNTS, 0), "failed": failed}
+def summarize_imports(paths: Sequence[str], rows: Iterable[Row | None]) -> list[Row]:
+    """Return the rows of the summary for these exports; None stands for one whose import did not come to an end."""
+    never = {"successful": 0, "total": 1, **dict.fromkeys(COUNTS, 0)}
+    return [
+        row or {"domain": path, **never, "failed": [f"{path!r}: its import did not finish"]}
+        for path, row in zip(paths, rows, strict=True)
+    ]
 
 
 def _register(database: Database[Row], author: str | None, links: Sequence[str]) -> list[RegisteredSource]:
@@ -216,6 +219,26 @@ def _require_text(given: str) -> None:
         TypeAdapter(Text).validate_python(given)
     except ValidationError as error:
         raise SettingsError(f"{given!r} can be no author or link: {error.errors()[0]['msg']}") from error
+
+
+def work_of_run(
+    database: Database[Row],
+    settings: Settings,
+    pools: Sequence[str],
+    *,
+    author: str | None,
+    links: Sequence[str] | None,
+    exports: Sequence[str] | None,
+) -> dict[str, list[Any]]:
+    """Return what a run has to crawl, by pool, and under ``exports`` what to import; with exports alone, only that.
+
+    Raises:
+        SettingsError: As `sources_to_crawl` does.
+    """
+    links = [link for link in links or [] if link.strip()]
+    paths = [path.strip() for path in exports or [] if path.strip()]
+    registered = sources_to_crawl(database, author, links, settings) if links or not paths else []
+    return {**by_pool(registered, pools), "exports": paths}
 
 
 def by_pool(registered: Iterable[RegisteredSource], pools: Sequence[str]) -> dict[str, list[dict[str, str]]]:

@@ -55,7 +55,7 @@ def test_graph(dagbag: DagBag, dag_id: str, snapshot: SnapshotAssertion) -> None
 @pytest.mark.parametrize("dag_id", FILES)
 def test_a_dag_file_is_wiring(dag_id: str) -> None:
     code = (DAGS / f"{dag_id}.py").read_text().split('"""', 2)[2]
-    assert len(code.splitlines()) <= 90
+    assert len(code.splitlines()) <= 105
 
 
 def test_every_pool_a_task_uses_is_declared(dagbag: DagBag) -> None:

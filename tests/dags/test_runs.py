@@ -9,10 +9,11 @@ import pytest
 from pymongo.database import Database
 from tests.dags.conftest import run
 from tests.documents import article, event, post
+from tests.unit.sources.exports.exports import linkedin, share, substack, tweet, x, zipped
 
 from llmtwin import vectors
 from llmtwin.events import Publisher
-from llmtwin.settings import Settings
+from llmtwin.settings import Settings, get_settings
 from llmtwin.staging import pending_batches
 from llmtwin.warehouse import ensure_schema, registered_sources
 
@@ -93,8 +94,6 @@ def test_crawl_sources_reports_the_link_that_failed_and_keeps_the_rest(
 def test_crawl_sources_refuses_local_paths_unless_a_setting_allows_them(
     airflow_settings: Settings, mongodb: Database[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from llmtwin.settings import get_settings
-
     monkeypatch.setenv("LLMTWIN_CRAWL_ALLOW_LOCAL", "false")
     get_settings.cache_clear()
     (tmp_path / "secret.md").write_text("# Secret\n\nNot for the twin.\n")
@@ -109,3 +108,40 @@ def test_crawl_sources_fails_when_links_come_without_an_author(airflow_settings:
     states = run("crawl_sources", {"links": ["https://example.org"]})
     assert states["list_sources", -1] == "failed"
     assert states["run", -1] == "failed"
+
+
+def test_crawl_sources_imports_exports_from_the_folder_of_imports_alone(
+    airflow_settings: Settings, mongodb: Database[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLMTWIN_CRAWL_ALLOW_LOCAL", "false")
+    get_settings.cache_clear()
+    airflow_settings.imports.mkdir()
+    zipped(airflow_settings.imports / "substack.zip", substack())
+    zipped(airflow_settings.imports / "linkedin.zip", linkedin(share(1, "A post.")))
+    zipped(tmp_path / "outside.zip", linkedin(share(2, "Not for the twin.")))
+    conf = {"author": "Ana Núñez", "exports": ["substack.zip", " linkedin.zip ", ""], "podcasts": True}
+    for _ in range(2):
+        states = run("crawl_sources", {**conf, "site": "ana.substack.com"})
+        assert states["run", -1] == "success"
+        assert [states["import_export", 0], states["import_export", 1]] == ["success", "success"]
+        links = sorted(row["link"] for row in mongodb.articles.find())
+        assert links[:2] == ["https://ana.substack.com/p/owls", "https://ana.substack.com/p/talking"]
+        assert (len(links), mongodb.posts.count_documents({})) == (3, 1)
+    assert registered_sources(mongodb) == []
+    states = run("crawl_sources", {"author": "Ana Núñez", "exports": ["../outside.zip", "linkedin.zip"]})
+    assert [states["import_export", 0], states["import_export", 1]] == ["failed", "success"]
+    assert (states["summarize", -1], states["run", -1]) == ("failed", "failed")
+    assert mongodb.posts.count_documents({}) == 1
+
+
+def test_crawl_sources_with_exports_alone_crawls_nothing_else(
+    airflow_settings: Settings, mongodb: Database[dict[str, Any]], tmp_path: Path
+) -> None:
+    (tmp_path / "page.md").write_text("# A page\n\nWith a text.\n")
+    run("crawl_sources", {"author": "Ana Núñez", "links": [str(tmp_path / "page.md")]})
+    [before] = registered_sources(mongodb)
+    airflow_settings.imports.mkdir()
+    zipped(airflow_settings.imports / "x.zip", x(tweet(1, "A tweet.")))
+    assert run("crawl_sources", {"author": "Ana Núñez", "exports": ["x.zip"]})["run", -1] == "success"
+    assert registered_sources(mongodb) == [before]
+    assert mongodb.posts.count_documents({}) == 1
