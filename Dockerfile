@@ -2,9 +2,9 @@
 FROM apache/airflow:3.3.2-python3.11
 
 USER root
-# git: repositories are crawled from their own history.
+# git: repositories are crawled from their own history. chromium: LinkedIn and pages drawn by script are read with it.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends git \
+    && apt-get install --yes --no-install-recommends chromium git \
     && rm -rf /var/lib/apt/lists/* \
     && install --directory --owner airflow --group root --mode 0775 /opt/airflow/data /opt/llmtwin
 
@@ -21,6 +21,9 @@ COPY --chown=airflow:root include include
 COPY --chown=airflow:root plugins plugins
 COPY --chown=airflow:root dags dags
 RUN pip install --no-cache-dir --no-deps --editable .
+
+# Docker forbids the namespaces that Chromium's sandbox is made of; here the container is the fence.
+ENV LLMTWIN_BROWSER_SANDBOX=false
 
 ENV AIRFLOW__CORE__DAGS_FOLDER=/opt/llmtwin/dags \
     AIRFLOW__CORE__PLUGINS_FOLDER=/opt/llmtwin/plugins \

@@ -30,6 +30,11 @@ def urn(position: int) -> str:
     return f"urn:li:activity:{(_NEWEST_MILLISECONDS - position * 3_600_000) << 22 | position}"
 
 
+def share(position: int) -> str:
+    """The identifier of what was shared in that post, given out a moment before; LinkedIn's export knows only this."""
+    return f"urn:li:share:{((_NEWEST_MILLISECONDS - position * 3_600_000 - 87) << 22) | position}"
+
+
 @dataclass
 class Item:
     """One entry of a profile's activity; `words` and `quoted` are HTML."""
@@ -80,13 +85,18 @@ class LinkedInSite:
         elif url.path == "/voyager/api/activity":
             self._send_items(request, int(parse_qs(url.query)["start"][0]))
         elif url.path == "/in/jane-doe/recent-activity/all/":
-            _send(request, ACTIVITY_PAGE.replace("DATA_URN", "data-key" if self.other_markup else "data-urn"))
+            _send(request, self._activity_page())
         elif url.path in ("/feed/", "/"):
             _send(request, "<main>Welcome back</main>")
         elif url.path == "/404/":
             _send(request, "<main class='not-found'><h1>This page doesn't exist</h1></main>")
         else:
             _redirect(request, "/404/")
+
+    def _activity_page(self) -> str:
+        embedded = json.dumps({"included": [{"updateMetadata": {"urn": urn(0), "shareUrn": share(0)}}]})
+        page = ACTIVITY_PAGE.replace("DATA_URN", "data-key" if self.other_markup else "data-urn")
+        return page.replace("EMBEDDED", html.escape(embedded))
 
     def _log_in(self, request: BaseHTTPRequestHandler) -> None:
         self.logins += 1
@@ -120,7 +130,10 @@ class LinkedInSite:
             request.close_connection = True
             return
         page = self.items[start : start + PAGE_OF_POSTS]
-        elements = [{"urn": urn(start + offset), **vars(item)} for offset, item in enumerate(page)]
+        elements = [
+            {"urn": urn(start + offset), **vars(item), "metadata": metadata(start + offset)}
+            for offset, item in enumerate(page)
+        ]
         body = {"elements": elements, "more": start + PAGE_OF_POSTS < len(self.items), "total": len(self.items)}
         _send(request, json.dumps(body), "application/json")
 
@@ -156,6 +169,11 @@ def linkedin_site(items: list[Item] | None = None) -> Iterator[LinkedInSite]:
         server.server_close()
 
 
+def metadata(position: int) -> dict[str, str]:
+    """What the page's data says about a post; of the first it stands in the page itself, of the second nowhere."""
+    return {"backendUrn": urn(position), "shareUrn": share(position)} if position > 1 else {}
+
+
 def paragraph(text: str) -> str:
     """A post's words as LinkedIn marks them up: breaks for lines, each hashtag a link."""
     lines = "<br>".join(html.escape(line, quote=False) for line in text.split("\n"))
@@ -185,6 +203,7 @@ ACTIVITY_PAGE = """<!doctype html><meta charset="utf-8">
   li { min-height: 700px; list-style: none }
 </style>
 <nav><a href="/feed/">Home</a></nav>
+<code style="display: none">EMBEDDED</code><code style="display: none">no JSON</code>
 <main><section class="scaffold-finite-scroll">
   <ul id="list"></ul>
   <div id="loader" class="artdeco-loader">Loading</div>

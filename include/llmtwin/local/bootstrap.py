@@ -1,4 +1,4 @@
-"""Set up a fresh checkout: virtual environment, requirements, RabbitMQ, MongoDB.
+"""Set up a fresh checkout: virtual environment, requirements, RabbitMQ, MongoDB; for tests a browser.
 
 Run by the system's Python before anything is installed, so the standard library is all it has::
 
@@ -43,13 +43,15 @@ def main() -> None:
             "module), or name it: `make PYTHON=/path/to/python3.11 …`"
         )
     parser = argparse.ArgumentParser(description="Set up a fresh checkout.")
-    parser.add_argument("--dev", action="store_true", help="also what tests and linters need")
-    parser.add_argument("--no-servers", action="store_true", help="leave RabbitMQ and MongoDB out")
+    parser.add_argument("--dev", action="store_true", help="also what tests and linters need, a browser among it")
+    parser.add_argument("--no-servers", action="store_true", help="leave RabbitMQ, MongoDB and the browser out")
     options = parser.parse_args()
     began = time.monotonic()
     requirements = HOME / ("requirements-dev.txt" if options.dev else "requirements.txt")
 
     packages = missing_packages(with_servers=not options.no_servers)
+    if options.dev and not options.no_servers:
+        packages += missing_browser()
     if packages:
         install_packages(packages)
     current = is_installed(requirements)
@@ -80,8 +82,15 @@ def missing_packages(with_servers: bool) -> list[str]:
     return missing
 
 
+def missing_browser() -> list[str]:
+    """Return the package of a browser, which tests need and users only for what no other source can read."""
+    browsers = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    found = runs_elsewhere("BROWSER_EXECUTABLE") or any(shutil.which(name) for name in browsers)
+    return [] if found else ["chromium"]
+
+
 def runs_elsewhere(url: str) -> bool:
-    """Tell whether a setting, in the environment or in ``.env``, names a server that is not ours to install."""
+    """Tell whether a setting, in the environment or in ``.env``, names what is there and not ours to install."""
     names = (url, f"LLMTWIN_{url}")
     if any(os.environ.get(name) for name in names):
         return True

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from llmtwin.local import bootstrap
+from llmtwin.sources.browser.executable import NAMES
 
 
 @pytest.fixture
@@ -94,6 +95,28 @@ def test_a_broker_elsewhere_needs_no_rabbitmq_here(tmp_path: Path, monkeypatch: 
     assert "rabbitmq-server" not in bootstrap.missing_packages(with_servers=False)
     monkeypatch.setenv("RABBITMQ_URL", "amqp://elsewhere")
     assert "rabbitmq-server" not in bootstrap.missing_packages(with_servers=True)
+
+
+def test_tests_need_a_browser_unless_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bootstrap, "HOME", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("LLMTWIN_BROWSER_EXECUTABLE", raising=False)
+    assert bootstrap.missing_browser() == ["chromium"]
+    (tmp_path / ".env").write_text("LLMTWIN_BROWSER_EXECUTABLE=/opt/chrome\n")
+    assert bootstrap.missing_browser() == []
+    (tmp_path / ".env").unlink()
+    (tmp_path / "google-chrome").touch(0o755)
+    assert bootstrap.missing_browser() == []
+
+
+def test_bootstrap_and_crawls_look_for_the_same_browsers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bootstrap, "HOME", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("LLMTWIN_BROWSER_EXECUTABLE", raising=False)
+    for name in NAMES:
+        (tmp_path / name).touch(0o755)
+        assert bootstrap.missing_browser() == []
+        (tmp_path / name).unlink()
 
 
 def test_it_needs_nothing_but_the_standard_library() -> None:

@@ -31,6 +31,11 @@ _FLAGS = (
     "--disable-quic",
     "--webrtc-ip-handling-policy=disable_non_proxied_udp",
 )
+# What a browser that does not start says, and what it means.
+_LAUNCH_PROBLEMS = {
+    "Missing X server": "there is no screen to show its window on",
+    "sandboxing failed": "the system forbids what its sandbox is made of; LLMTWIN_BROWSER_SANDBOX=false goes without",
+}
 # High, because pages that load while one scrolls then load more at a time.
 _WINDOW = {"width": 1280, "height": 2000}
 
@@ -130,7 +135,8 @@ async def open_tab(
                     timeout=milliseconds,
                 )
             except Error as error:
-                raise BrowserError(link, f"{executable} does not start: {_first_line(error)}") from error
+                why = next((why for sign, why in _LAUNCH_PROBLEMS.items() if sign in error.message), _first_line(error))
+                raise BrowserError(link, f"{executable} does not start: {why}") from error
             try:
                 context = await browser.new_context(
                     storage_state=cast("StorageState | None", state),

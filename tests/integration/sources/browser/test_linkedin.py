@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from tests.linkedin_site import EMAIL, PAGE_OF_POSTS, PASSWORD, Item, LinkedInSite, linkedin_site, paragraph, urn
+from tests.linkedin_site import EMAIL, PAGE_OF_POSTS, PASSWORD, Item, LinkedInSite, linkedin_site, paragraph, share, urn
+from typer.testing import CliRunner
 
+from llmtwin.cli import app
 from llmtwin.documents import User
-from llmtwin.errors import HttpStatusError, LoginWallError, SourceError, UnreachableError, UnreadableError
-from llmtwin.settings import Settings
+from llmtwin.errors import BrowserError, HttpStatusError, LoginWallError, SourceError, UnreachableError, UnreadableError
+from llmtwin.settings import Settings, get_settings
 from llmtwin.sources import Crawl
 from llmtwin.sources.linkedin import LinkedInSource
 
@@ -66,7 +68,9 @@ def test_every_own_post_is_read_to_the_end_of_the_list(site: LinkedInSite, setti
     crawled = crawl(site, settings)
     posts = {document.link: document for document in crawled.documents}
     own = [0, 1, 3, 6, *range(7, 4 * PAGE_OF_POSTS - 2)]
-    assert list(posts) == [f"https://www.linkedin.com/feed/update/{urn(position)}" for position in own]
+    # By the share, as in LinkedIn's export, wherever the page's data names it.
+    names = [urn(position) if position == 1 else share(position) for position in own]
+    assert list(posts) == [f"https://www.linkedin.com/feed/update/{name}" for name in names]
     assert not crawled.failures
     assert crawled.complete
     assert crawled.skipped == {"written by others": 2, "without words of the author's own": 1}
@@ -151,6 +155,17 @@ def test_a_login_by_hand_is_all_that_a_crawl_needs(site: LinkedInSite, settings:
     site.types_by_itself = True
     assert source.log_in_by_hand(nobody, seconds=10, headless=True) in sessions(settings)
     assert len(list(source.crawl(LINK, ADA, nobody).documents)) == 1
+
+
+def test_a_login_by_hand_needs_a_screen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LLMTWIN_DATA_DIR", str(tmp_path))
+    get_settings.cache_clear()
+    done = CliRunner().invoke(app, ["browser", "login", "linkedin"])
+    get_settings.cache_clear()
+    assert isinstance(done.exception, BrowserError)
+    assert "no screen" in str(done.exception)
 
 
 def test_a_profile_that_does_not_exist(site: LinkedInSite, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-// One look at a profile's activity page. Runs inside the page; is given the selectors of linkedin.py.
+// One look at a profile's activity page. Runs inside the page; is given the selectors of linkedin_pages.py.
 // Unfolds folded posts, asks for more where there is a button for it, and returns what is there now:
 // {items: [{urn, actor, words, folded}], atEnd, loading, broken, empty}; `actor` is null for a post not drawn yet.
 (selectors) => {
