@@ -17,7 +17,7 @@ from llmtwin.documents import canonical_link, user_id
 from llmtwin.documents.contract import Text
 from llmtwin.errors import HttpStatusError, SettingsError, SourceError, WarehouseError
 from llmtwin.settings import Settings
-from llmtwin.warehouse import RegisteredSource, StoreResult
+from llmtwin.warehouse import RegisteredSource, StoreResult, find_source
 
 Row = dict[str, Any]
 # What a crawl counts, in the order tables show it.
@@ -93,8 +93,10 @@ def crawl_source(database: Database[Row], source: RegisteredSource, settings: Se
         crawl = sources.crawl(source.link, user, settings, warehouse.known(database, user))
     except SourceError as error:
         gone = isinstance(error, HttpStatusError) and error.status in _GONE
-        missed = warehouse.store_miss(database, source) if gone else StoreResult()
-        told = f"{error}; of its documents {missed.deleted} were deleted" if missed.deleted else str(error)
+        missed = warehouse.store_miss(database, find_source(database, source.id)) if gone else StoreResult()
+        told = (
+            f"{error}; {missed.deleted} of its documents, missed twice, were deleted" if missed.deleted else str(error)
+        )
         warehouse.finish_crawl(database, source, _counts(missed), told)
         raise
     warehouse.begin_crawl(database, source, crawl.source_link)

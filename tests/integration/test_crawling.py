@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from llmtwin import crawling
-from llmtwin.errors import ForbiddenLinkError, SettingsError
+from llmtwin.errors import ForbiddenLinkError, SettingsError, SourceError, UnreachableError, WarehouseError
 from llmtwin.settings import Settings
-from llmtwin.warehouse import ensure_schema, registered_sources
+from llmtwin.warehouse import RegisteredSource, ensure_schema, registered_sources
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -98,3 +98,119 @@ def test_all_links_of_a_site_fall_into_one_pool(database: Warehouse, settings: S
         for entry in entries:
             of_domain.setdefault(entry["link"].split("/")[2], set()).add(pool)
     assert {len(pools_of) for pools_of in of_domain.values()} == {1}
+
+
+def test_subdomains_of_a_platform_share_a_pool(database: Warehouse, settings: Settings) -> None:
+    links = [f"https://{name}.substack.com" for name in "abcdefgh"]
+    sources = crawling.sources_to_crawl(database, "Ana", links, settings)
+    pools = crawling.by_pool(sources, ["one", "two", "three", "four"])
+    assert sorted(map(len, pools.values())) == [0, 0, 0, 8]
+
+
+def links_of(sources: list[RegisteredSource]) -> set[str]:
+    return {source.link for source in sources}
+
+
+def test_what_sources_yaml_names_is_crawled_and_what_it_names_no_more_is_not(
+    database: Warehouse, settings: Settings, note: Path, tmp_path: Path
+) -> None:
+    allowed = settings.model_copy(update={"crawl_allow_local": True})
+    file = settings.declared_sources
+    file.write_text(f"Ana:\n  - {note}\n  - https://ana.example\nBob:\n  - https://bob.example\n")
+    crawling.sources_to_crawl(database, "Ana", ["https://ana.example/", "https://by-hand.example"], settings)
+    everything = crawling.sources_to_crawl(database, None, [], settings)
+    bob, by_hand = "https://bob.example", "https://by-hand.example"
+    assert links_of(everything) == {note.as_uri(), "https://ana.example/", bob, by_hand}
+    [source] = [source for source in everything if source.link == note.as_uri()]
+    crawling.crawl_source(database, source, allowed)
+
+    file.write_text("Bob:\n  - https://bob.example\n")
+    assert links_of(crawling.sources_to_crawl(database, None, [], settings)) == {"https://ana.example/", bob, by_hand}
+    assert database.articles.count_documents({}) == 1, "its documents stay"
+    file.unlink()
+    assert links_of(crawling.sources_to_crawl(database, None, [], settings)) == {"https://ana.example/", by_hand}
+
+
+def test_a_mistake_in_sources_yaml_stops_what_needs_it_and_changes_nothing(
+    database: Warehouse, settings: Settings
+) -> None:
+    settings.declared_sources.write_text("Ana:\n  - https://ana.example\n")
+    crawling.sources_to_crawl(database, None, [], settings)
+    settings.declared_sources.write_text("Ana:\n")
+    with pytest.raises(SettingsError, match="line 1, Ana"):
+        crawling.sources_to_crawl(database, None, [], settings)
+    assert links_of(registered_sources(database)) == {"https://ana.example"}
+    assert crawling.sources_to_crawl(database, "Bob", ["https://bob.example"], settings), "it needs no file"
+
+
+@pytest.fixture
+def listing(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str] | SourceError]:
+    """What each link stands for; a link that is not in it stands for itself."""
+    lists: dict[str, list[str] | SourceError] = {}
+
+    def expand(link: str, _: Settings) -> list[str]:
+        found = lists.get(link, [link])
+        if isinstance(found, SourceError):
+            raise found
+        return found
+
+    monkeypatch.setattr(crawling.sources, "expand", expand)
+    return lists
+
+
+def test_each_source_that_a_link_stands_for_is_crawled_on_its_own(
+    database: Warehouse, settings: Settings, note: Path, tmp_path: Path, listing: dict[str, list[str] | SourceError]
+) -> None:
+    user = "https://github.com/ana"
+    second = tmp_path / "second.md"
+    second.write_text("# Second\n\nAnother text, as long as the first.\n")
+    allowed = settings.model_copy(update={"crawl_allow_local": True})
+    listing[user] = [note.as_uri(), second.as_uri()]
+    first = crawling.sources_to_crawl(database, "Ana", [user], settings)
+    assert links_of(first) == {note.as_uri(), second.as_uri()}
+    for source in first:
+        crawling.crawl_source(database, source, allowed)
+    [stands_for_both] = [source for source in registered_sources(database) if source.link == user]
+    assert stands_for_both.last_crawled_at is not None
+    summary = crawling.summarize(database, [str(source.id) for source in first], stands_for_both.registered_at)
+    assert (summary[0]["successful"], summary[0]["new"]) == (2, 2)
+
+    third = "https://example.org/third"
+    listing[user] = [note.as_uri(), third]
+    again = links_of(crawling.sources_to_crawl(database, None, [], settings))
+    assert again == {note.as_uri(), second.as_uri(), third}, "one that is listed no more is crawled, and so missed"
+    database.articles.delete_one({"link": second.as_uri()})
+    assert links_of(crawling.sources_to_crawl(database, None, [], settings)) == {note.as_uri(), third}
+
+    listing[user] = UnreachableError(user, "no answer")
+    assert links_of(crawling.sources_to_crawl(database, None, [], settings)) == {user, note.as_uri(), third}
+
+    listing[user] = []
+    crawling.forget_source(database, None, user)
+    assert registered_sources(database) == []
+    assert database.articles.count_documents({}) == 1
+
+
+def test_what_is_forgotten_is_crawled_no_more(database: Warehouse, settings: Settings, note: Path) -> None:
+    settings.declared_sources.write_text("Cleo:\n  - https://cleo.example\n")
+    crawling.sources_to_crawl(database, "Ana", [str(note), "https://shared.example"], settings)
+    crawling.sources_to_crawl(database, "Bob", ["https://shared.example"], settings)
+    crawling.all_sources(database, None, settings)
+    with pytest.raises(WarehouseError, match="not registered for Bob; see `llmtwin sources`"):
+        crawling.forget_source(database, "Bob", str(note))
+    with pytest.raises(WarehouseError, match="registered for Ana, Bob: say whose"):
+        crawling.forget_source(database, None, "https://shared.example/")
+    with pytest.raises(WarehouseError, match=r"stands in sources\.yaml: remove it there"):
+        crawling.forget_source(database, None, "https://cleo.example")
+    crawling.forget_source(database, None, str(note))
+    crawling.forget_source(database, "bob", "https://shared.example/")
+    left = [(source.link, source.author_full_name) for source in crawling.all_sources(database, None, settings)]
+    assert left == [("https://shared.example", "Ana"), ("https://cleo.example", "Cleo")]
+
+
+def test_a_source_of_an_earlier_version_was_given_by_hand(database: Warehouse, settings: Settings) -> None:
+    [source] = crawling.sources_to_crawl(database, "Ana", ["https://ana.example"], settings)
+    database.sources.update_one({"_id": source.id}, {"$unset": {"by_hand": "", "declared": "", "listed_by": ""}})
+    assert crawling.sources_to_crawl(database, None, [], settings) == [source]
+    crawling.forget_source(database, None, "https://ana.example")
+    assert registered_sources(database) == []

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.documents import AUTHOR, article
+from tests.documents import AUTHOR, article, store
 from tests.integration.sources.repositories import commit, git
 
 from llmtwin import crawling
 from llmtwin.cdc import CdcService, state
 from llmtwin.documents import Event
-from llmtwin.events import DEAD_QUEUE, QUEUE, DrainLimits, connect, drain, queue_depth
+from llmtwin.events import DrainLimits, drain, queue_depth
 from llmtwin.settings import Settings
 from llmtwin.warehouse import ensure_schema, open_database
 
@@ -34,14 +34,6 @@ def database(mongodb: Warehouse, settings: Settings) -> Warehouse:
     database = open_database(mongodb.client, settings)
     ensure_schema(database)
     return database
-
-
-@pytest.fixture
-def channel(rabbitmq_url: str) -> Iterator[BlockingChannel]:
-    with connect(rabbitmq_url) as channel:
-        channel.queue_purge(QUEUE)
-        channel.queue_purge(DEAD_QUEUE)
-        yield channel
 
 
 @pytest.fixture
@@ -65,8 +57,7 @@ def streaming(settings: Settings, database: Warehouse, channel: BlockingChannel)
 def events_until_now(database: Warehouse, channel: BlockingChannel) -> list[Event]:
     """Return every event up to a document that is written now and stands for the end."""
     end = article(0, f"The end at {time.monotonic_ns()}.")
-    row = end.model_dump(by_alias=True) | {"kind": "article"}
-    database[end.collection].replace_one({"_id": end.id}, row, upsert=True)
+    store(database, end)
     taken: list[Event] = []
     deadline = time.monotonic() + 30
     while not any(event.document_id == end.id for event in taken):
