@@ -63,7 +63,7 @@ def _crawl_page(link: str, author: User, settings: Settings, known: Known = noth
             return substack.crawl_publication(link, page.url, author, settings, known)
         if front.feed is not None and feed.is_feed(answer := fetch(front.feed, settings)):
             return feed.crawl_page(link, answer, author, settings, known)
-    return crawl_article(link, page, author)
+    return crawl_article(link, page, author, settings)
 
 
 def _read_file(link: str, author: User, settings: Settings) -> RawArticle:

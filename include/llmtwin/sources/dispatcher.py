@@ -13,6 +13,7 @@ from llmtwin.sources.feed import FeedSource
 from llmtwin.sources.folder import FolderSource
 from llmtwin.sources.git import GitSource
 from llmtwin.sources.github import GithubSource
+from llmtwin.sources.linkedin import LinkedInSource
 from llmtwin.sources.medium import MediumSource
 from llmtwin.sources.sitemap import SitemapSource
 from llmtwin.sources.source import Crawl, Known, Source, nothing_known
@@ -25,6 +26,7 @@ SOURCES: tuple[Source, ...] = (
     FolderSource(),
     UnknownArchive(EXPORTS),
     GithubSource(),
+    LinkedInSource(),
     MediumSource(),
     SubstackSource(),
     FeedSource(),

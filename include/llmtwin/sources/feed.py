@@ -56,7 +56,7 @@ class FeedSource(Source):
         page = fetch(link, settings)
         if is_feed(page):
             return crawl_page(link, page, author, settings, known)
-        return crawl_article(link, page, author)
+        return crawl_article(link, page, author, settings)
 
 
 def is_feed(page: Page) -> bool:
@@ -94,17 +94,15 @@ def _items(link: str, page: Page, reason_to_skip: ReasonToSkip) -> Iterator[Item
 def _items_of_xml(link: str, page: Page, reason_to_skip: ReasonToSkip) -> Iterator[Item]:
     import feedparser
 
-    headers = {"content-location": page.url}
-    if page.charset is not None:
-        headers["content-type"] = f"application/xml; charset={page.charset}"
+    content_type = "application/xml" if page.charset is None else f"application/xml; charset={page.charset}"
     parsed = feedparser.parse(
         io.BytesIO(page.content),  # bytes alone might be taken for the name of a file
-        response_headers=headers,
+        response_headers={"content-location": page.url, "content-type": content_type},
         sanitize_html=False,
         resolve_relative_uris=False,
     )
-    if not parsed.entries and parsed.bozo:
-        raise UnreadableError(link, f"is a broken feed: {parsed.get('bozo_exception')}")
+    if not parsed.entries and (parsed.bozo or not parsed.version):
+        raise UnreadableError(link, f"is a broken feed: {parsed.get('bozo_exception') or 'it is empty'}")
     return _entries(deque(parsed.entries), page.url, reason_to_skip)
 
 
@@ -116,7 +114,7 @@ def _entries(entries: deque[Any], base: str, reason_to_skip: ReasonToSkip) -> It
         yield Item(
             link=link,
             title=entry.get("title") or None,
-            published_at=_moment(entry.get("published_parsed") or entry.get("updated_parsed")),
+            published_at=_moment(_date(entry)),
             html=_whole(max(contents, key=len, default=None)),
             skip=reason_to_skip(entry) if link else "without a link",
         )
@@ -161,6 +159,11 @@ def _absolute(base: str, link: str | None) -> str:
 
 def _whole(html: str | None) -> str | None:
     return None if html is None or _CUT_OFF.search(html) else html
+
+
+def _date(entry: Any) -> Any:
+    # Asked for a date of change that an entry does not have, feedparser would warn, and give the other.
+    return entry.get("published_parsed") or (entry.get("updated_parsed") if "updated_parsed" in entry else None)
 
 
 def _moment(parsed: Any) -> datetime | None:

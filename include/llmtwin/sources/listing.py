@@ -24,7 +24,7 @@ from llmtwin.sources.reading import web_article
 from llmtwin.sources.source import Crawl, Known, article, nothing_known
 
 # So many pages in a row without an answer, and the rest is left for the next crawl.
-_PATIENCE = 5
+PATIENCE = 5
 _GONE = (404, 410)
 
 
@@ -166,7 +166,9 @@ class _Listing:
     def _on_page(self, session: Session, item: Item) -> RawArticle:
         try:
             page = session.fetch(item.link, item.changed_at)
-            return web_article(item.link, page, self.author, self.crawl.source_link)
+            # A text that the list carries is there without a browser.
+            settings = None if item.html else self.settings
+            return web_article(item.link, page, self.author, settings, self.crawl.source_link)
         except PreviewError:
             raise
         except (LoginWallError, UnreadableError):
@@ -206,10 +208,10 @@ class _Listing:
             isinstance(error, HttpStatusError) and error.status in TRANSIENT_STATUSES
         )
         self.without_answer = self.without_answer + 1 if unanswered else 0
-        if self.without_answer == _PATIENCE:
+        if self.without_answer == PATIENCE:
             raise UnreachableError(
                 self.crawl.source_link,
-                f"{_PATIENCE} pages in a row had no answer, so the rest is left for the next crawl; the last: {error}",
+                f"{PATIENCE} pages in a row had no answer, so the rest is left for the next crawl; the last: {error}",
             )
 
     def _note_scheme(self, link: str) -> None:

@@ -8,7 +8,8 @@ from urllib.parse import unquote, urlsplit
 
 from llmtwin.documents import RawArticle, User, canonical_link
 from llmtwin.errors import LoginWallError, PreviewError, ScriptedPageError, UnreadableError
-from llmtwin.sources import html, markdown, platforms
+from llmtwin.settings import Settings
+from llmtwin.sources import browser, html, markdown, platforms
 from llmtwin.sources.encoding import decode
 from llmtwin.sources.page import Page
 from llmtwin.sources.source import Crawl, article
@@ -38,41 +39,38 @@ _WHOLE_TEXTS = {
 }
 
 
-def web_article(link: str, page: Page, author: User, source_link: str | None = None) -> RawArticle:
+def web_article(
+    link: str, page: Page, author: User, settings: Settings | None = None, source_link: str | None = None
+) -> RawArticle:
     """Return the article on a page of the web, under the address it gives itself.
 
     Args:
         link: Where the page was asked for.
-        page: What was answered.
+        page: What was answered. Where that has no text yet, a browser draws it, if there is one and it is allowed.
         author: Who wrote it.
+        settings: Of the browser; without them there is none.
         source_link: Of the crawl; by default the page is a source of its own.
 
     Raises:
         LoginWallError: It leads to a page to log in at, or is one.
         PreviewError: Only the beginning is shown.
+        ScriptedPageError: Only a browser could draw it.
         UnreadableError: It is of a type that is no text, in an unknown encoding, or without text.
     """
-    if _LOGIN_PATH.search(urlsplit(page.url).path) and not _LOGIN_PATH.search(urlsplit(link).path):
-        raise LoginWallError(link, f"redirects to {page.url}, a page to log in at")
-    text = page_text(link, page)
-    identity = platforms.identify(text if _is_html(page, text) else "", link, page.url)
-    if identity.is_preview:
-        raise PreviewError(link, f"shows the beginning only: the rest {_WHOLE_TEXTS[identity.platform]}")
-    found = _markdown(link, page, text, PurePosixPath(unquote(urlsplit(page.url).path)).stem)
-    return article(
-        identity.link,
-        found.body,
-        author=author,
-        platform=identity.platform,
-        source_link=source_link or canonical_link(link),
-        title=found.title,
-        published_at=found.published_at,
-    )
+    try:
+        return _article(link, page, author, source_link)
+    except ScriptedPageError:
+        if settings is None or not browser.is_allowed(settings):
+            raise
+    try:
+        return _article(link, browser.render(link, settings), author, source_link)
+    except ScriptedPageError as error:
+        raise UnreadableError(link, "holds no text, even after its scripts have run in a browser") from error
 
 
-def crawl_article(link: str, page: Page, author: User) -> Crawl:
+def crawl_article(link: str, page: Page, author: User, settings: Settings) -> Crawl:
     """Return the crawl of a page that is a source of its own; raises what `web_article` does."""
-    document = web_article(link, page, author)
+    document = web_article(link, page, author, settings)
     return Crawl(document.source_link, documents=iter([document]), complete=True)
 
 
@@ -89,6 +87,25 @@ def read(link: str, page: Page, stem: str) -> markdown.MarkdownFile:
         LoginWallError: There is a login form, and next to nothing else.
     """
     return _markdown(link, page, page_text(link, page), stem)
+
+
+def _article(link: str, page: Page, author: User, source_link: str | None) -> RawArticle:
+    if _LOGIN_PATH.search(urlsplit(page.url).path) and not _LOGIN_PATH.search(urlsplit(link).path):
+        raise LoginWallError(link, f"redirects to {page.url}, a page to log in at")
+    text = page_text(link, page)
+    identity = platforms.identify(text if _is_html(page, text) else "", link, page.url)
+    if identity.is_preview:
+        raise PreviewError(link, f"shows the beginning only: the rest {_WHOLE_TEXTS[identity.platform]}")
+    found = _markdown(link, page, text, PurePosixPath(unquote(urlsplit(page.url).path)).stem)
+    return article(
+        identity.link,
+        found.body,
+        author=author,
+        platform=identity.platform,
+        source_link=source_link or canonical_link(link),
+        title=found.title,
+        published_at=found.published_at,
+    )
 
 
 def page_text(link: str, page: Page) -> str:

@@ -49,7 +49,7 @@ class SitemapSource(Source):
         page = fetch(link, settings)
         if is_sitemap(page):
             return crawl_page(link, page, author, settings, known)
-        return crawl_article(link, page, author)
+        return crawl_article(link, page, author, settings)
 
 
 def is_sitemap(page: Page) -> bool:

@@ -143,13 +143,14 @@ def author() -> User:
 
 @pytest.fixture
 def open_settings(tmp_path: Path) -> Settings:
-    """Settings under which links may lead anywhere."""
+    """Settings under which links may lead anywhere, and no browser helps."""
     return Settings(
         data_dir=tmp_path / "data",
         crawl_allow_private=True,
         crawl_allow_local=True,
         crawl_timeout_seconds=5,
         crawl_pause_seconds=0,
+        crawl_browser="never",
     )
 
 
