@@ -1,7 +1,8 @@
 """## crawl_sources: an author's writing comes into MongoDB
 
-Trigger it with an author and links to register and crawl them; on schedule, every registered source is crawled again.
-Unchanged documents are not written, changed ones are updates, vanished ones deletes, so a second crawl costs nothing.
+Trigger it with an author and links to register and crawl them; on schedule, every registered source is crawled again,
+and so is what `sources.yaml` names. Unchanged documents are not written, changed ones are updates, vanished ones deletes
+after two misses, so a second crawl costs nothing.
 
 Exports (LinkedIn, Medium, Substack, X, or a folder of texts) are imported once: put them into the folder of imports
 (`LLMTWIN_IMPORTS_DIR`) and give their names. A run with exports and no links crawls nothing else.
@@ -15,7 +16,8 @@ task.
 - **The link is a private address or a path of this machine.** Allow it on purpose: `LLMTWIN_CRAWL_ALLOW_PRIVATE=true`,
   `LLMTWIN_CRAWL_ALLOW_LOCAL=true`, then restart the stack.
 - **An export failed.** Its task names the file in it. "Leads out of the folder of imports": give a name in that folder.
-- **Documents disappeared.** Their source no longer has them: see the `deleted` count in `summarize`.
+- **Documents disappeared.** Their source no longer has them: see the `missed` and `deleted` counts in `summarize`.
+- **A link should be crawled no more.** `llmtwin sources --forget LINK`, or remove it from `sources.yaml`.
 """
 
 from __future__ import annotations

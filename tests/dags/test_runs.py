@@ -20,6 +20,16 @@ from llmtwin.warehouse import ensure_schema, registered_sources
 pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("empty_stores")]
 
 
+def asset_extras() -> list[dict[str, Any]]:
+    """What Airflow's UI shows with the events of assets."""
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        return [event.extra for event in session.scalars(select(AssetEvent))]
+
+
 def test_sync_features_makes_events_searchable(airflow_settings: Settings) -> None:
     with Publisher[int](airflow_settings.rabbitmq) as publisher:
         publisher.publish(event(article(1, "A text about herons by the river.")), 0)
@@ -69,6 +79,8 @@ def test_crawl_sources_stores_what_it_finds_and_a_second_run_changes_nothing(
     assert "$jsonSchema" in mongodb.articles.options()["validator"]
     [source] = registered_sources(mongodb)
     assert source.last_counts["new"] == 3
+    [extra] = [extra for extra in asset_extras() if extra["link"] == source.link]
+    assert (extra["found"], extra["new"]) == (3, 3)
     before = list(mongodb.articles.find())
     (folder / "0.md").unlink()
     for _ in range(2):  # misses
