@@ -19,17 +19,14 @@ from llmtwin.settings import Settings
 from llmtwin.sources import guard
 from llmtwin.sources.listing import Item, crawl_items
 from llmtwin.sources.page import Page, fetch
-from llmtwin.sources.reading import crawl_article
+from llmtwin.sources.reading import BEGINNING, crawl_article, xml_root
 from llmtwin.sources.source import Crawl, Known, Source, nothing_known
 
 _NAMES = {"feed", "rss", "atom", "feed.xml", "rss.xml", "atom.xml", "index.xml", "feed.json", "index.rdf", "feed.atom"}
 _SUFFIXES = (".rss", ".atom")
 _TYPES = {"application/rss+xml", "application/atom+xml", "application/rdf+xml", "application/feed+json"}
-_ROOT = re.compile(
-    rb"\A(?:\xef\xbb\xbf)?\s*(?:<\?.*?\?>\s*|<!--.*?-->\s*|<!DOCTYPE[^>]*>\s*)*<(?:rss|feed|rdf:RDF)[\s>]", re.DOTALL
-)
+_ROOTS = {"rss", "feed", "RDF"}
 _JSON_FEED = re.compile(rb'\A\s*\{.{0,2000}?"version"\s*:\s*"https?:\\?/\\?/jsonfeed\.org\\?/', re.DOTALL)
-_WHERE_A_FEED_SAYS_WHAT_IT_IS = 10_000
 # What platforms put where they leave the rest of a text out of the feed.
 _CUT_OFF = re.compile(r'class="medium-feed-snippet"|<a [^>]*>\s*Read more\s*</a>\s*(?:</p>\s*)*\Z')
 
@@ -61,8 +58,8 @@ class FeedSource(Source):
 
 def is_feed(page: Page) -> bool:
     """Return whether an answer is a feed, by its type or its beginning."""
-    beginning = page.content[:_WHERE_A_FEED_SAYS_WHAT_IT_IS]
-    return page.content_type in _TYPES or bool(_ROOT.match(beginning) or _JSON_FEED.match(beginning))
+    is_json = _JSON_FEED.match(page.content[:BEGINNING]) is not None
+    return page.content_type in _TYPES or xml_root(page.content) in _ROOTS or is_json
 
 
 def crawl_page(
@@ -101,7 +98,7 @@ def _items_of_xml(link: str, page: Page, reason_to_skip: ReasonToSkip) -> Iterat
         sanitize_html=False,
         resolve_relative_uris=False,
     )
-    if not parsed.entries and (parsed.bozo or not parsed.version):
+    if not parsed.entries and (parsed.bozo or not parsed.get("version")):
         raise UnreadableError(link, f"is a broken feed: {parsed.get('bozo_exception') or 'it is empty'}")
     return _entries(deque(parsed.entries), page.url, reason_to_skip)
 

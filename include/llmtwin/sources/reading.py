@@ -28,6 +28,14 @@ _SIGNATURES = {
 _LOOKS_LIKE_HTML = re.compile(
     r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
 )
+_XML_TYPES = {"application/xml", "text/xml"}
+_XML_ROOT = re.compile(
+    rb"\A(?:\xef\xbb\xbf)?\s*(?:<\?.*?\?>\s*|<!--.*?-->\s*|<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>\s*)*"
+    rb"<(?:[\w-]+:)?(?P<name>[\w-]+)[\s/>]",
+    re.DOTALL,
+)
+# As far as an answer is looked at for its root element.
+BEGINNING = 10_000
 _LOGIN_PATH = re.compile(r"/(?:authwall|log-?in|sign-?in|checkpoint|sso|oauth2?|accounts/login)\b", re.IGNORECASE)
 _SCRIPT = re.compile("<script", re.IGNORECASE)
 # A page that asks for a password and says less than this says nothing else.
@@ -125,8 +133,19 @@ def page_text(link: str, page: Page) -> str:
     return text
 
 
+def xml_root(content: bytes) -> str:
+    """Return the name of the root element, without its prefix; empty when the content does not begin as XML does."""
+    root = _XML_ROOT.match(content[:BEGINNING])
+    return root["name"].decode("ascii", "replace") if root else ""
+
+
 def _markdown(link: str, page: Page, text: str, stem: str) -> markdown.MarkdownFile:
-    found = _read_html(link, text, page.url) if _is_html(page, text) else markdown.parse(link, text, stem)
+    if _is_html(page, text):
+        found = _read_html(link, text, page.url)
+    elif page.content_type in _XML_TYPES or page.content.startswith(b"<?xml"):
+        raise UnreadableError(link, "is XML, but neither a page, a feed nor a sitemap")
+    else:
+        found = markdown.parse(link, text, stem)
     if not found.body.strip():
         raise UnreadableError(link, "holds no text")
     return found

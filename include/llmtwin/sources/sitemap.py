@@ -18,22 +18,17 @@ from llmtwin.settings import Settings
 from llmtwin.sources import guard
 from llmtwin.sources.listing import Item, crawl_items
 from llmtwin.sources.page import Page, Session, fetch
-from llmtwin.sources.reading import crawl_article
+from llmtwin.sources.reading import BEGINNING, crawl_article, xml_root
 from llmtwin.sources.source import Crawl, Known, Source, nothing_known
 
 # An index may name 50,000 sitemaps of 50,000 pages each; no author's site has more than these.
 MOST_SITEMAPS = 200
 
 _NAME = re.compile(r"(?:[\w-]+-)?sitemap[\w.-]*\.xml(?:\.gz)?")
-_ROOT = re.compile(
-    rb"\A(?:\xef\xbb\xbf)?\s*(?:<\?.*?\?>\s*|<!--.*?-->\s*|<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>\s*)*"
-    rb"<(?:\w+:)?(?:urlset|sitemapindex)[\s>]",
-    re.DOTALL,
-)
+_ROOTS = {"urlset", "sitemapindex"}
 # Pages that only list others, as WordPress, Ghost, Hugo and Jekyll name them; and the front page.
 _LISTS = re.compile(r"/?|.*/(?:tags?|categor(?:y|ies)|topics?|authors?|archives?|page/\d+)(?:/[^/]+)?/?")
 _GZIP = b"\x1f\x8b"
-_WHERE_A_SITEMAP_SAYS_WHAT_IT_IS = 10_000
 
 
 class SitemapSource(Source):
@@ -54,10 +49,8 @@ class SitemapSource(Source):
 
 def is_sitemap(page: Page) -> bool:
     """Return whether an answer is a sitemap or an index of them, by its beginning."""
-    beginning = page.content[:_WHERE_A_SITEMAP_SAYS_WHAT_IT_IS]
-    if beginning.startswith(_GZIP):
-        beginning = _unpacked(beginning, _WHERE_A_SITEMAP_SAYS_WHAT_IT_IS)
-    return _ROOT.match(beginning) is not None
+    packed = page.content.startswith(_GZIP)
+    return xml_root(_unpacked(page.content, BEGINNING) if packed else page.content) in _ROOTS
 
 
 def crawl_page(link: str, page: Page, author: User, settings: Settings, known: Known = nothing_known) -> Crawl:
@@ -108,18 +101,21 @@ def _entries(link: str, page: Page, limit: int) -> list[tuple[bool, str, datetim
         content = _unpacked(content, limit + 1)
         if len(content) > limit:
             raise UnreadableError(link, f"is larger than {limit:,} bytes unpacked (LLMTWIN_CRAWL_MAX_PAGE_BYTES)")
-    if not _ROOT.match(content[:_WHERE_A_SITEMAP_SAYS_WHAT_IT_IS]):
+    if xml_root(content) not in _ROOTS:
         raise UnreadableError(link, "is no sitemap")
     found = []
     # Entities are left alone, so that none can grow; a sitemap that breaks off is read as far as it goes.
-    for _, element in etree.iterparse(
+    elements = etree.iterparse(
         io.BytesIO(content), tag=("{*}url", "{*}sitemap"), resolve_entities=False, no_network=True, recover=True
-    ):
+    )
+    for _, element in elements:
         location = element.findtext("{*}loc")
         if location and location.strip():
             is_page = etree.QName(element).localname == "url"
             found.append((is_page, location.strip(), _changed_at(element.findtext("{*}lastmod"))))
         element.clear()
+    if not found and len(elements.error_log):
+        raise UnreadableError(link, f"is a broken sitemap: {elements.error_log[-1].message}")
     return sorted(found, key=lambda entry: entry[2] or datetime.min.replace(tzinfo=UTC), reverse=True)
 
 
