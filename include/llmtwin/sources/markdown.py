@@ -18,6 +18,10 @@ _FRONT_MATTER = re.compile(
     r"\A\s*(?P<fence>---|\+\+\+)[ \t]*\r?\n(?P<fields>.*?)^(?P=fence)[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE
 )
 _FILE_NAME = re.compile(r"(?P<date>\d{4}-\d{2}-\d{2})(?:-(?P<slug>.+))?")
+# What static site generators and plugins of theirs call the address of a text that is published elsewhere too.
+_CANONICAL = ("canonical_url", "canonicalurl", "canonical_link", "canonical")
+_DATES = ("date", "publishdate", "pubdate", "published_at")
+_SPACE_BEFORE_ZONE = re.compile(r"(?<=\d)\s+(?=[+-]\d{2}:?\d{2}$|Z$)")
 _FIRST_HEADING = re.compile(r"\A\s*#[ \t]+(?P<title>[^\n]+?)[ \t#]*(?:\n|\Z)")
 
 
@@ -29,6 +33,8 @@ class MarkdownFile:
     title: str | None
     published_at: datetime | None
     draft: bool
+    link: str | None = None
+    """The public address that the front matter gives."""
 
 
 def parse(link: str, text: str, stem: str) -> MarkdownFile:
@@ -47,13 +53,26 @@ def parse(link: str, text: str, stem: str) -> MarkdownFile:
     front_matter = _FRONT_MATTER.match(text)
     fields = _fields(link, front_matter) if front_matter else {}
     body = text[front_matter.end() :] if front_matter else text
-    named = _FILE_NAME.fullmatch(stem)
     return MarkdownFile(
         body=body.strip("\r\n"),
-        title=_title(fields, body, (named["slug"] if named else None) or stem),
-        published_at=_moment(fields.get("date")) or _moment(named["date"] if named else None),
+        title=_title(fields, body, stem),
+        published_at=next(filter(None, map(_moment, map(fields.get, _DATES))), date_of_name(stem)),
         draft=fields.get("draft") is True or fields.get("published") is False,
+        link=next((value for name in _CANONICAL if _is_on_the_web(value := fields.get(name))), None),
     )
+
+
+def title_of_name(stem: str) -> str | None:
+    """Return the title that a file's name is, without the date before it."""
+    named = _FILE_NAME.fullmatch(stem)
+    name = (named["slug"] if named else None) or stem
+    return name.replace("-", " ").replace("_", " ").strip() or None
+
+
+def date_of_name(stem: str) -> datetime | None:
+    """Return the date that a file's name begins with."""
+    named = _FILE_NAME.fullmatch(stem)
+    return _moment(named["date"]) if named else None
 
 
 def _fields(link: str, front_matter: re.Match[str]) -> dict[str, Any]:
@@ -67,18 +86,22 @@ def _fields(link: str, front_matter: re.Match[str]) -> dict[str, Any]:
     return {str(name).lower(): value for name, value in fields.items()}
 
 
-def _title(fields: dict[str, Any], body: str, name: str) -> str | None:
+def _title(fields: dict[str, Any], body: str, stem: str) -> str | None:
     if title := str(fields.get("title") or "").strip():
         return title
     heading = _FIRST_HEADING.match(body)
-    return heading["title"] if heading else name.replace("-", " ").replace("_", " ").strip() or None
+    return heading["title"] if heading else title_of_name(stem)
+
+
+def _is_on_the_web(value: object) -> bool:
+    return isinstance(value, str) and value.startswith(("https://", "http://"))
 
 
 def _moment(value: object) -> datetime | None:
     """Return a date as YAML, TOML or ISO 8601 gives it, UTC where it names no zone; None when it is none of these."""
     if isinstance(value, str):
         try:
-            value = datetime.fromisoformat(value.strip())
+            value = datetime.fromisoformat(_SPACE_BEFORE_ZONE.sub("", value.strip()))
         except ValueError:
             return None
     if isinstance(value, datetime):
