@@ -42,7 +42,8 @@ def sources_to_crawl(
         warehouse.ensure_schema(database)
         registered = _register(database, author, links)
     else:
-        registered = [source for source in all_sources(database, author, settings) if not source.listed_by]
+        everything = all_sources(database, author, settings)
+        registered = [source for source in everything if source.by_hand or source.declared]
     found = [crawled for source in registered for crawled in _expanded(database, source, settings)]
     return list({source.id: source for source in found}.values())
 
@@ -204,10 +205,10 @@ def _expanded(database: Database[Row], source: RegisteredSource, settings: Setti
     for child in listed:
         children.pop(child.id, None)
     for child in children.values():
-        if not warehouse.has_documents(database, child):
-            warehouse.forget_source(database, child)
-        else:
+        if warehouse.has_documents(database, child):
             listed.append(child)
+        else:
+            warehouse.withdraw_listed(database, child)
     warehouse.finish_crawl(database, source)
     return listed
 

@@ -185,7 +185,13 @@ def test_each_source_that_a_link_stands_for_is_crawled_on_its_own(
     listing[user] = UnreachableError(user, "no answer")
     assert links_of(crawling.sources_to_crawl(database, None, [], settings)) == {user, note.as_uri(), third}
 
-    listing[user] = []
+    settings.declared_sources.write_text(f"Ana:\n  - {third}\n")
+    listing[user] = [note.as_uri()]
+    assert links_of(crawling.sources_to_crawl(database, None, [], settings)) == {note.as_uri(), third}
+    assert links_of(crawling.sources_to_crawl(database, None, [], settings)) == {note.as_uri(), third}, "it is declared"
+    settings.declared_sources.unlink()
+
+    crawling.sources_to_crawl(database, None, [], settings)
     crawling.forget_source(database, None, user)
     assert registered_sources(database) == []
     assert database.articles.count_documents({}) == 1

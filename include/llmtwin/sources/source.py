@@ -19,7 +19,8 @@ from llmtwin.settings import Settings
 _Raw = TypeVar("_Raw", RawArticle, RawPost)
 
 # What earlier crawls stored of a source, asked for by its canonical link: the mark of the version by the document's
-# link. The mark is the blob id of a repository's file, else the content hash.
+# link. The mark is the blob id of a repository's file, else the content hash. Of a repository there is more: its commit
+# by its own link, and why a version of a file was left out by `<blob id>:<language>`.
 Known = Callable[[str], Mapping[str, str]]
 
 

@@ -19,6 +19,7 @@ from llmtwin.warehouse.registry import (
     register_source,
     registered_sources,
     withdraw_declared,
+    withdraw_listed,
 )
 from llmtwin.warehouse.schema import ensure_schema
 
@@ -42,4 +43,5 @@ __all__ = [
     "store_crawl",
     "store_miss",
     "withdraw_declared",
+    "withdraw_listed",
 ]

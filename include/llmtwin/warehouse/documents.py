@@ -207,9 +207,9 @@ def _see_to_vanished(database: Database[Row], crawl: Crawl, author: User, seen: 
 
 
 def _documents_of(database: Database[Row], source_link: str | None, author_id: UUID) -> Iterator[tuple[str, list[Row]]]:
-    """Yield the collections with the identity of the documents of a source in each."""
+    """Yield the collections with the identity of the documents of a source in each; none before its first crawl."""
     of_source = {"source_link": source_link, "author_id": author_id}
-    for name in KIND_OF_COLLECTION:
+    for name in KIND_OF_COLLECTION if source_link else ():
         yield name, list(database[name].find(of_source, {"author_id": 1, "source_link": 1, "link": 1}))
 
 

@@ -81,6 +81,12 @@ def withdraw_declared(database: Database[Row], keep: Iterable[UUID]) -> None:
         _forget_unnamed(database, row["_id"])
 
 
+def withdraw_listed(database: Database[Row], source: RegisteredSource) -> None:
+    """Take a source for one that no other stands for any more; forget it if nothing else names it."""
+    database[RegisteredSource.collection].update_one({"_id": source.id}, {"$set": {"listed_by": None}})
+    _forget_unnamed(database, source.id)
+
+
 def forget_source(database: Database[Row], source: RegisteredSource) -> None:
     """Crawl this link, and those that it alone stands for, no more; their documents stay.
 
@@ -101,8 +107,7 @@ def _forget_unnamed(database: Database[Row], source_id: UUID) -> None:
     nowhere = {"_id": source_id, "by_hand": False, "declared": {"$ne": True}, "listed_by": None}
     if collection.delete_one(nowhere).deleted_count:
         for row in collection.find({"listed_by": source_id}):
-            collection.update_one({"_id": row["_id"]}, {"$set": {"listed_by": None}})
-            _forget_unnamed(database, row["_id"])
+            withdraw_listed(database, RegisteredSource.model_validate(row))
 
 
 def registered_sources(database: Database[Row]) -> list[RegisteredSource]:

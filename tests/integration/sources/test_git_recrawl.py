@@ -139,15 +139,17 @@ def test_a_file_that_moved_is_fetched_though_the_earlier_commit_had_it(
     assert traffic.taken() < 50_000
 
 
-def test_a_repository_whose_history_was_rewritten_and_cleaned_up(
-    reader: Reader, repository: Path, served: Path
+@pytest.mark.parametrize("cleaned_up", [False, True])
+def test_a_repository_whose_history_was_rewritten(
+    reader: Reader, repository: Path, served: Path, cleaned_up: bool
 ) -> None:
     reader.crawl()
     git(repository, "checkout", "--quiet", "--orphan", "other")
     commit(repository, {"main.py": "changed = 1\n"})
     push(repository, served, "--force")
-    git(served, "reflog", "expire", "--expire=now", "--all")
-    git(served, "gc", "--quiet", "--prune=now")
+    if cleaned_up:
+        git(served, "reflog", "expire", "--expire=now", "--all")
+        git(served, "gc", "--quiet", "--prune=now")
     again = reader.crawl()
     assert set(reader.texts) == {"main.py"}
     assert len(again.unchanged) == 1
