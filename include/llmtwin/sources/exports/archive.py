@@ -28,10 +28,12 @@ _SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 # Unpacked members smaller than this are no bomb, whatever their ratio.
 _HARMLESS_BYTES = 1_000_000
 _CHUNK_BYTES = 1 << 16
-# Exports are at most three folders deep, and none holds more files than this (pictures make most of them).
-_DEPTH = 4
+# No export holds more files than this; pictures make most of them.
 _MOST_MEMBERS = 500_000
+# Below its top, the folders in which an export keeps what was written. In no other is anything looked for.
+_FOLDERS = {"articles", "data", "posts"}
 _LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
+_LITTER_FOLDER = "__MACOSX"
 _DRIVE = re.compile("[A-Za-z]:/")
 _ENCRYPTED = 0x1
 # bzip2 and LZMA are unpacked without a bound on what one step gives, and no platform uses them.
@@ -252,9 +254,12 @@ def holds(path: Path, recognised: Callable[[Collection[str]], bool]) -> bool:
 
 
 def looks_like_zip(path: Path) -> bool:
-    """Return whether a file is called a zip, or begins as one."""
-    if path.suffix.lower() == ".zip":
-        return path.is_file()
+    """Return whether a file is called a zip, or is called nothing in particular and begins as one.
+
+    So do Office documents and books, but those have names of their own.
+    """
+    if path.suffix:
+        return path.suffix.lower() == ".zip" and path.is_file()
     try:
         with path.open("rb") as file:
             return file.read(4) in _SIGNATURES
@@ -263,15 +268,13 @@ def looks_like_zip(path: Path) -> bool:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Yield the files of a folder as deep as exports go, hidden folders left out, and no more than any export has."""
-    count = 0
+    """Yield the files at the top of a folder, or in the only folder there, and where exports keep what was written."""
+    inside = [entry for entry in os.scandir(folder) if not (entry.name.startswith(".") or _is_litter(entry.name))]
+    if len(inside) == 1 and inside[0].is_dir(follow_symlinks=False) and inside[0].name.lower() not in _FOLDERS:
+        folder = Path(inside[0].path)
     for parent, subfolders, names in os.walk(folder):
-        depth = len(Path(parent).relative_to(folder).parts)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith(".")) if depth < _DEPTH - 1 else []
-        for name in sorted(names):
-            yield Path(parent, name)
-            if (count := count + 1) > _MOST_MEMBERS:
-                return
+        subfolders[:] = sorted(name for name in subfolders if name.lower() in _FOLDERS)
+        yield from (Path(parent, name) for name in sorted(names))
 
 
 def _root(names: Collection[str], recognised: Callable[[Collection[str]], bool]) -> str | None:
@@ -297,7 +300,7 @@ def _member_name(raw: str) -> tuple[str, str | None]:
 def _is_litter(name: str) -> bool:
     """Return whether a file is what operating systems leave in folders and zips."""
     first, *_, last = [*name.split("/"), name.rpartition("/")[2]]
-    return first == "__MACOSX" or last in _LITTER
+    return first == _LITTER_FOLDER or last in _LITTER
 
 
 def _what_is_wrong(path: Path) -> str:

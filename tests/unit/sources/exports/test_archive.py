@@ -273,6 +273,22 @@ def test_more_files_than_any_export_has(tmp_path: Path, monkeypatch: pytest.Monk
         read(path)
 
 
+def test_a_folder_is_looked_at_only_where_exports_keep_what_was_written(tmp_path: Path) -> None:
+    members = {"data/tweets.js": EXPORTS["x_export"]["data/tweets.js"], "data/tweets_media/a.jpg": "x", "else/b": "y"}
+    folder = unpacked(tmp_path / "export", members)
+    (folder / "else" / "link").symlink_to("/")
+    with open_archive(folder, Settings()) as archive:
+        assert archive.names == ["data/tweets.js"]
+        assert archive.failures == []
+
+
+@pytest.mark.parametrize(
+    ("name", "source"), [("export", "unknown_archive"), ("a.docx", "article"), ("a.epub", "article")]
+)
+def test_what_else_is_a_zip_inside(name: str, source: str, tmp_path: Path) -> None:
+    assert source_for(str(zipped(tmp_path / name, {"mimetype": "text"}))).name == source
+
+
 def test_other_things_that_cannot_be_imported(tmp_path: Path) -> None:
     (tmp_path / "note.txt").write_text("A note.")
     with pytest.raises(UnreadableError, match="neither an export"):
@@ -314,3 +330,21 @@ def test_no_name_opens_anything_but_what_its_own_spelling_means(
             assert ".." not in name.split("/")
             assert archive.read(name) in members.values()
         assert all(isinstance(failure, SourceError) for failure in archive.failures)
+
+
+@given(st.data())
+def test_a_zip_with_damaged_bytes_gives_errors_that_say_so_or_what_was_in_it(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = zipped(tmp_path_factory.mktemp("damaged") / "export.zip", linkedin(share(1, "A post.")))
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content)
+    try:
+        documents, crawl = read(path)
+    except SourceError as error:
+        assert "export.zip" in error.link
+    else:
+        assert {document.title for document in documents} <= {None, "On herons"}
+        assert all("export.zip" in failure.link for failure in crawl.failures)
