@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import html
 import re
-from collections import defaultdict
+from collections import ChainMap, defaultdict
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -42,6 +42,16 @@ class _Tweet:
     def first(self) -> int:
         """The number of its first version, which stays its own when it is edited."""
         return min(self.versions)
+
+
+@dataclass
+class _Notes:
+    """Long posts in full, their links still short."""
+
+    texts: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    """By how they begin."""
+    links: dict[str, str] = field(default_factory=dict)
+    """What their short links stand for."""
 
 
 class XExport(Export):
@@ -95,14 +105,14 @@ def _entries(opened: Opened, members: re.Pattern[str]) -> Iterator[dict[str, Any
                 yield inner if len(entry) == 1 and isinstance(inner, dict) else entry
 
 
-def _tweet(opened: Opened, fields: dict[str, Any], notes: dict[str, list[str]]) -> _Tweet | None:
+def _tweet(opened: Opened, fields: dict[str, Any], notes: _Notes) -> _Tweet | None:
     """Return an own tweet, or None for one that is left out on purpose or damaged."""
     try:
         text, number = str(fields["full_text"]), int(fields["id_str"])
         published_at = datetime.strptime(fields["created_at"], "%a %b %d %H:%M:%S %z %Y")
         versions = [int(version) for version in _versions(fields)]
         replies_to = int(fields["in_reply_to_status_id_str"]) if fields.get("in_reply_to_status_id_str") else None
-        links = dict(_links(fields))
+        links = ChainMap(dict(_links(fields)), notes.links)
     except (KeyError, TypeError, ValueError) as error:
         name = str(fields.get("id_str", "without a number"))[:40]
         why = f"the tweet {name} is not as tweets are: {type(error).__name__}: {error}"
@@ -135,29 +145,28 @@ def _links(fields: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield from ((media["url"], "") for media in entities.get("media") or [] if "url" in media)
 
 
-def _notes(opened: Opened) -> dict[str, list[str]]:
-    """Return the long posts in full, links expanded, by how they begin."""
-    notes: dict[str, list[str]] = defaultdict(list)
+def _notes(opened: Opened) -> _Notes:
+    """Return the long posts, which are cut off in the table of tweets."""
+    notes = _Notes()
     for fields in _entries(opened, _NOTES):
         core = fields.get("core")
-        text = core.get("text") if isinstance(core, dict) else None
-        if not isinstance(core, dict) or not isinstance(text, str):
+        if not isinstance(core, dict) or not isinstance(core.get("text"), str):
             continue
-        text = html.unescape(text)
+        text = html.unescape(core["text"])
+        notes.texts[text[:_TELLING_CHARACTERS]].append(text)
         for link in core.get("urls") or []:
-            if isinstance(link, dict) and link.get("shortUrl") and link.get("expandedUrl"):
-                text = text.replace(link["shortUrl"], link["expandedUrl"])
-        notes[text[:_TELLING_CHARACTERS]].append(text)
+            if isinstance(link, dict) and link.get("shortUrl"):
+                notes.links[str(link["shortUrl"])] = str(link.get("expandedUrl") or link["shortUrl"])
     return notes
 
 
-def _whole(text: str, notes: dict[str, list[str]]) -> str:
+def _whole(text: str, notes: _Notes) -> str:
     """Return a tweet in full, if it is the beginning of a long post."""
     beginning, ellipsis, _ = text.rpartition(_ELLIPSIS)
     if not ellipsis:
         return text
-    longer = (note for note in notes.get(text[:_TELLING_CHARACTERS], []) if note.startswith(beginning.rstrip()))
-    return next(longer, text)
+    longer = notes.texts.get(text[:_TELLING_CHARACTERS], [])
+    return next((note for note in longer if note.startswith(beginning.rstrip())), text)
 
 
 def _newest_versions(tweets: Iterable[_Tweet]) -> dict[int, _Tweet]:

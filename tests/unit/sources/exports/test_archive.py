@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.sources.exports.exports import (
     AUTHOR,
@@ -41,9 +41,9 @@ EXPORTS = {
 }
 
 
-def reasons(path: Path, **settings: int) -> dict[str, str]:
+def reasons(path: Path, **limits: int) -> dict[str, str]:
     """Return what is wrong with each member."""
-    _, crawl = read(path, **settings)
+    _, crawl = read(path, **limits)
     return {failure.link.rpartition("!/")[2]: failure.reason for failure in crawl.failures}
 
 
@@ -317,6 +317,7 @@ MEMBERS = st.dictionaries(
 )
 
 
+@settings(deadline=None)  # it writes files
 @given(MEMBERS)
 def test_no_name_opens_anything_but_what_its_own_spelling_means(
     tmp_path_factory: pytest.TempPathFactory, members: dict[str, bytes]
@@ -332,6 +333,7 @@ def test_no_name_opens_anything_but_what_its_own_spelling_means(
         assert all(isinstance(failure, SourceError) for failure in archive.failures)
 
 
+@settings(deadline=None)  # it writes files
 @given(st.data())
 def test_a_zip_with_damaged_bytes_gives_errors_that_say_so_or_what_was_in_it(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

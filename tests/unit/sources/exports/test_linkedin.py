@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.sources.exports.exports import AUTHOR, SHARES, linkedin, read, share, table, unpacked, zipped
 
@@ -125,6 +125,7 @@ TEXTS = (
 )
 
 
+@settings(deadline=None)  # it writes files
 @given(
     st.lists(TEXTS, min_size=1, max_size=5), st.sampled_from(['"\n"', "\r\n", "\n"]), st.sampled_from(["", "\ufeff"])
 )

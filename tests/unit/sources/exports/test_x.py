@@ -77,7 +77,7 @@ def test_an_edited_tweet_is_there_once_and_answers_to_any_version_find_it(tmp_pa
 
 
 def test_a_long_post_is_read_in_full(tmp_path: Path) -> None:
-    whole = f"A long post about rivers & how they bend, with everything that can be said of it. The end. {LINK}"
+    whole = f"A long post about {LINK} & how rivers bend, with everything that can be said of it. The end. {LINK}"
     core = {"text": whole.replace("&", "&amp;"), "urls": [{"shortUrl": LINK, "expandedUrl": "https://example.org/"}]}
     notes = {"data/note-tweet.js": script("note_tweet", [{"noteTweet": {"noteTweetId": "49", "core": core}}])}
     cut = whole[:60].replace("&", "&amp;")
