@@ -86,6 +86,8 @@ def sources(
         if forget:
             forgotten = crawling.forget_source(database, author, forget)
             typer.echo(f"{forgotten.link} of {forgotten.author_full_name} is crawled no more")
+            if forgotten.listed_by:
+                typer.echo("unless the link that stands for it names it again: forget that one")
             return
         registered = crawling.all_sources(database, author, settings)
     console.print(sources_table(registered))

@@ -138,7 +138,8 @@ def _write(
     by_collection: dict[str, list[RawDocument]] = {}
     for document in documents:
         by_collection.setdefault(document.collection, []).append(document)
-    missed = missed_ids(database, [document.id for document in documents])
+    # That an export has it does not say that it is still there.
+    missed = set() if source_link.startswith(_EXPORT) else missed_ids(database, [one.id for one in documents])
     for name, group in by_collection.items():
         collection = database[name]
         ids = [document.id for document in group]

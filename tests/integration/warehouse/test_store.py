@@ -107,6 +107,13 @@ def test_what_comes_back_has_not_been_missed(database: Database[dict[str, Any]],
     assert article(2).link in links_in(database)
 
 
+def test_an_export_is_no_sign_of_life(database: Database[dict[str, Any]]) -> None:
+    store_crawl(database, crawl_of(article(1)), AUTHOR)
+    store_crawl(database, crawl_of(), AUTHOR)
+    store_crawl(database, crawl_of(article(1), source_link="export:example.org:ana", complete=False), AUTHOR)
+    assert store_crawl(database, crawl_of(), AUTHOR).deleted == 1
+
+
 def test_a_crawl_that_failed_for_a_document_has_not_missed_it(database: Database[dict[str, Any]]) -> None:
     store_crawl(database, crawl_of(article(1), article(2), article(3)), AUTHOR)
     for deleted in (0, 1):
