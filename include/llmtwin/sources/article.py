@@ -10,6 +10,7 @@ from llmtwin.documents import RawArticle, User, canonical_link
 from llmtwin.errors import HttpStatusError, UnreachableError, UnreadableError
 from llmtwin.settings import Settings
 from llmtwin.sources import feed, guard, markdown, platforms, sitemap, substack
+from llmtwin.sources.listing import crawl_forgotten
 from llmtwin.sources.page import Page, fetch
 from llmtwin.sources.reading import crawl_article, page_text, read
 from llmtwin.sources.source import Crawl, Known, Source, article, nothing_known, readable
@@ -41,18 +42,15 @@ class ArticleSource(Source):
 def _crawl_page(link: str, author: User, settings: Settings, known: Known = nothing_known) -> Crawl:
     """Crawl a link of the web as what its answer is: a feed, a sitemap, or an article.
 
-    A known article that is gone (404, 410) makes an empty crawl.
-
     Raises:
         SourceError: There is no answer, or nothing to read in it.
     """
     try:
         page = fetch(link, settings)
     except HttpStatusError as error:
-        source_link = canonical_link(link)
-        if error.status in (404, 410) and len(known(source_link)) == 1:
-            return Crawl(source_link, complete=True)
-        raise
+        if len(known(canonical_link(link))) <= 1:  # it is, or was, an article
+            raise
+        return crawl_forgotten(link, error, author, settings, known)
     if feed.is_feed(page):
         return feed.crawl_page(link, page, author, settings, known)
     if sitemap.is_sitemap(page):

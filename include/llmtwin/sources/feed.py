@@ -14,10 +14,10 @@ from typing import Any
 from urllib.parse import urljoin
 
 from llmtwin.documents import User
-from llmtwin.errors import UnreadableError
+from llmtwin.errors import HttpStatusError, UnreadableError
 from llmtwin.settings import Settings
 from llmtwin.sources import guard
-from llmtwin.sources.listing import Item, crawl_items
+from llmtwin.sources.listing import Item, crawl_forgotten, crawl_items
 from llmtwin.sources.page import Page, fetch
 from llmtwin.sources.reading import BEGINNING, crawl_article, xml_root
 from llmtwin.sources.source import Crawl, Known, Source, nothing_known
@@ -50,7 +50,10 @@ class FeedSource(Source):
         return name in _NAMES or name.endswith(_SUFFIXES)
 
     def crawl(self, link: str, author: User, settings: Settings, known: Known = nothing_known) -> Crawl:
-        page = fetch(link, settings)
+        try:
+            page = fetch(link, settings)
+        except HttpStatusError as error:
+            return crawl_forgotten(link, error, author, settings, known)
         if is_feed(page):
             return crawl_page(link, page, author, settings, known)
         return crawl_article(link, page, author, settings)

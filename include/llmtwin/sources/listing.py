@@ -76,6 +76,19 @@ def crawl_items(
     return crawl
 
 
+def crawl_forgotten(
+    link: str, error: HttpStatusError, author: User, settings: Settings, known: Known = nothing_known
+) -> Crawl:
+    """Crawl what a list named while it was there: that the list is gone does not mean that its pages are.
+
+    Raises:
+        HttpStatusError: The list is not gone (404, 410), or named nothing that is known.
+    """
+    if error.status not in _GONE or not known(canonical_link(link)):
+        raise error
+    return crawl_items(link, lambda _: [error], author, settings, known)
+
+
 @dataclass
 class _Listing:
     """A crawl of a list, in progress."""

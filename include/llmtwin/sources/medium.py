@@ -11,9 +11,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from llmtwin.documents import User
-from llmtwin.errors import UnreadableError
+from llmtwin.errors import HttpStatusError, UnreadableError
 from llmtwin.settings import Settings
 from llmtwin.sources import feed, guard, platforms
+from llmtwin.sources.listing import crawl_forgotten
 from llmtwin.sources.page import fetch
 from llmtwin.sources.source import Crawl, Known, Source, nothing_known
 
@@ -30,7 +31,10 @@ class MediumSource(Source):
 
     def crawl(self, link: str, author: User, settings: Settings, known: Known = nothing_known) -> Crawl:
         feed_link = _feed_link(link) or link
-        page = fetch(feed_link, settings)
+        try:
+            page = fetch(feed_link, settings)
+        except HttpStatusError as error:
+            return crawl_forgotten(link, error, author, settings, known)
         if not feed.is_feed(page):
             raise UnreadableError(link, f"Medium gives no feed of it at {feed_link}")
 

@@ -13,10 +13,10 @@ from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from llmtwin.documents import User, canonical_link
-from llmtwin.errors import SourceError, UnreadableError
+from llmtwin.errors import HttpStatusError, SourceError, UnreadableError
 from llmtwin.settings import Settings
 from llmtwin.sources import guard
-from llmtwin.sources.listing import Item, crawl_items
+from llmtwin.sources.listing import Item, crawl_forgotten, crawl_items
 from llmtwin.sources.page import Page, Session, fetch
 from llmtwin.sources.reading import BEGINNING, crawl_article, xml_root
 from llmtwin.sources.source import Crawl, Known, Source, nothing_known
@@ -41,7 +41,10 @@ class SitemapSource(Source):
         return parts is not None and _NAME.fullmatch(PurePosixPath(parts.path.lower()).name) is not None
 
     def crawl(self, link: str, author: User, settings: Settings, known: Known = nothing_known) -> Crawl:
-        page = fetch(link, settings)
+        try:
+            page = fetch(link, settings)
+        except HttpStatusError as error:
+            return crawl_forgotten(link, error, author, settings, known)
         if is_sitemap(page):
             return crawl_page(link, page, author, settings, known)
         return crawl_article(link, page, author, settings)

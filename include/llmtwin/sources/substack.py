@@ -10,10 +10,10 @@ from typing import Any
 from urllib.parse import urljoin
 
 from llmtwin.documents import User
-from llmtwin.errors import ForbiddenLinkError, SourceError, UnreachableError, UnreadableError
+from llmtwin.errors import ForbiddenLinkError, HttpStatusError, SourceError, UnreachableError, UnreadableError
 from llmtwin.settings import Settings
 from llmtwin.sources import feed, guard, platforms
-from llmtwin.sources.listing import Item, crawl_items
+from llmtwin.sources.listing import Item, crawl_forgotten, crawl_items
 from llmtwin.sources.page import Session, fetch
 from llmtwin.sources.source import Crawl, Known, Source, nothing_known
 
@@ -60,7 +60,10 @@ def crawl_publication(link: str, url: str, author: User, settings: Settings, kno
     except (ForbiddenLinkError, UnreachableError):
         raise
     except SourceError:
-        page = fetch(urljoin(url, "/feed"), settings)
+        try:
+            page = fetch(urljoin(url, "/feed"), settings)
+        except HttpStatusError as error:
+            return crawl_forgotten(link, error, author, settings, known)
         return feed.crawl_page(link, page, author, settings, known)
     return crawl_items(link, partial(_items, url, first, settings.crawl_max_pages), author, settings, known)
 

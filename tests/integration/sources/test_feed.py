@@ -229,9 +229,23 @@ def test_a_new_article_that_is_gone_is_a_failure_and_a_known_one_is_not(
     assert not started.unchanged
 
 
-def test_a_feed_that_is_gone_is_a_failure_as_a_whole(web: Any, author: User, open_settings: Settings) -> None:
+@pytest.mark.parametrize("address", ["/feed", "/what-is-new"])
+def test_when_a_feed_is_gone_its_articles_are_still_looked_after(
+    web: Any, author: User, open_settings: Settings, address: str
+) -> None:
+    links = [web.serve_changing(f"/posts/{n}", article_page(f"Post {n}")) for n in range(2)]
+    _, first = finished(web.serve(address, rss(*(rss_item("P", link) for link in links))), author, open_settings)
+    web.serve(address, "gone", 404)
+    web.serve("/posts/1", "gone", 410)
+    started, second = finished(f"{web.url}{address}", author, open_settings, marks(first))
+    assert not second
+    assert started.unchanged == {canonical(links[0])}
+    assert [str(failure) for failure in started.failures] == [f"'{web.url}{address}': the server answered HTTP 404"]
+
+
+def test_a_feed_that_never_was_is_a_failure_as_a_whole(web: Any, author: User, open_settings: Settings) -> None:
     with pytest.raises(HttpStatusError, match=r"/feed.*404"):
-        crawl(f"{web.url}/feed", author, open_settings, lambda _: {canonical(f"{web.url}/posts/1"): "0" * 64})
+        crawl(f"{web.url}/feed", author, open_settings)
 
 
 def test_the_feeds_own_text_stands_in_for_a_page_that_cannot_be_read(
