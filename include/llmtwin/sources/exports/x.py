@@ -113,7 +113,7 @@ def _tweet(opened: Opened, fields: dict[str, Any], notes: _Notes) -> _Tweet | No
         versions = [int(version) for version in _versions(fields)]
         replies_to = int(fields["in_reply_to_status_id_str"]) if fields.get("in_reply_to_status_id_str") else None
         links = ChainMap(dict(_links(fields)), notes.links)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         name = str(fields.get("id_str", "without a number"))[:40]
         why = f"the tweet {name} is not as tweets are: {type(error).__name__}: {error}"
         opened.crawl.failures.append(UnreadableError(opened.archive.path.as_uri(), why))

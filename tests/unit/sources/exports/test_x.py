@@ -100,13 +100,15 @@ def test_the_name_of_older_archives(tmp_path: Path) -> None:
 
 def test_a_damaged_part_and_a_damaged_tweet_cost_themselves(tmp_path: Path) -> None:
     broken = {"tweet": {"id_str": "70", "full_text": "No time."}}
+    odd = [tweet(72, "Odd.", edit_info="?"), tweet(73, "Odd.", entities=[1]), tweet(74, "Odd.", created_at=7)]
     parts = {
         "data/tweets-part1.js": 'window.YTD.tweets.part1 = [{"tweet": {"id_str": "1"',
         "data/tweets-part2.js": "window.YTD.tweets.part2 = 3",
     }
-    documents, crawl = read(zipped(tmp_path / "twitter.zip", x(tweet(71, "Sound."), broken, **parts)))
+    documents, crawl = read(zipped(tmp_path / "twitter.zip", x(tweet(71, "Sound."), broken, *odd, **parts)))
     assert [document.content for document in documents] == ["Sound."]
     reasons = "\n".join(map(str, crawl.failures))
     assert "the tweet 70 is not as tweets are: KeyError: 'created_at'" in reasons
+    assert [f"the tweet {number} is not as tweets are" in reasons for number in (72, 73, 74)] == [True] * 3
     assert "tweets-part1.js': is damaged" in reasons
     assert "tweets-part2.js': holds no list" in reasons
