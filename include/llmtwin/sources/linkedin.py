@@ -132,4 +132,4 @@ def _posts(crawl: Crawl, activity: Activity, names: set[str], author: User) -> l
 
 def _spelled(name: str) -> str:
     """Return a profile's name in one spelling; LinkedIn takes letter case for nothing."""
-    return unquote(name).casefold()
+    return unquote(name).lower()

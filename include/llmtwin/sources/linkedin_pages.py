@@ -36,7 +36,14 @@ SELECTORS: dict[str, tuple[str, ...]] = {
     "loading": (".scaffold-finite-scroll .artdeco-loader", ".scaffold-finite-scroll [role=progressbar]"),
     "broken": (".scaffold-finite-scroll__error", ".scaffold-finite-scroll .artdeco-inline-feedback--error"),
     # One of its items, and what is in it
-    "item": ("[data-urn^='urn:li:']", "[data-id^='urn:li:activity:']", "[data-activity-urn^='urn:li:']"),
+    "item": (
+        *(
+            f"[{name}^='urn:li:{kind}:']"
+            for name in ("data-urn", "data-id")
+            for kind in ("activity", "share", "ugcPost")
+        ),
+        "[data-activity-urn^='urn:li:activity:']",
+    ),
     "actor": (
         "a.update-components-actor__meta-link",
         ".update-components-actor a[href*='/in/']",

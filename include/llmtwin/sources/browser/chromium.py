@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 
+_LAUNCH_SECONDS = 30.0
 _LOGIN_STATUSES = {401, 403, 407, 999}  # 999 is LinkedIn's own "no programs"
 _FLAGS = (
     "--disable-gpu",
@@ -36,6 +37,11 @@ _LAUNCH_PROBLEMS = {
     "Missing X server": "there is no screen to show its window on",
     "sandboxing failed": "the system forbids what its sandbox is made of; LLMTWIN_BROWSER_SANDBOX=false goes without",
 }
+# Of the environment a browser gets what it needs to show itself, and none of our secrets.
+_INHERITED = (
+    "PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ",
+    "DISPLAY", "XAUTHORITY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS",
+)  # fmt: skip
 # High, because pages that load while one scrolls then load more at a time.
 _WINDOW = {"width": 1280, "height": 2000}
 
@@ -117,7 +123,6 @@ async def open_tab(
     from playwright.async_api import Error, async_playwright
 
     executable = find_executable(link, settings)
-    milliseconds = settings.crawl_timeout_seconds * 1000
     try:
         async with (
             asyncio.timeout(settings.browser_max_seconds),
@@ -131,8 +136,9 @@ async def open_tab(
                     # Chromium's sandbox does not start as root, and a container may forbid what it is made of.
                     chromium_sandbox=settings.browser_sandbox and os.geteuid() != 0,
                     args=_FLAGS,
+                    env={name: os.environ[name] for name in _INHERITED if name in os.environ},
                     proxy={"server": proxy.url, "bypass": "<-loopback>"},
-                    timeout=milliseconds,
+                    timeout=_LAUNCH_SECONDS * 1000,
                 )
             except Error as error:
                 why = next((why for sign, why in _LAUNCH_PROBLEMS.items() if sign in error.message), _first_line(error))
@@ -144,7 +150,7 @@ async def open_tab(
                     accept_downloads=False,
                     service_workers="block",
                 )
-                context.set_default_timeout(milliseconds)
+                context.set_default_timeout(settings.crawl_timeout_seconds * 1000)
                 tab = Tab(link, await context.new_page(), settings, proxy)
                 tab.page.on("requestfailed", tab.note_lost)
                 yield tab

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
 
-from llmtwin.files import durable
 from llmtwin.settings import Settings
 
 
@@ -39,6 +39,9 @@ class SavedSession:
         """Keep Playwright's storage state."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.parent.chmod(0o700)
-        with durable(self.path) as file:
-            Path(file.name).chmod(0o600)
-            file.write(orjson.dumps(state))
+        # In a folder of its own first, so that crawls side by side cannot meet half a file, or each other's.
+        with TemporaryDirectory(dir=self.path.parent) as folder:
+            new = Path(folder) / self.path.name
+            new.write_bytes(orjson.dumps(state))
+            new.chmod(0o600)
+            new.replace(self.path)

@@ -40,14 +40,14 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(
         data_dir=tmp_path,
         crawl_allow_private=True,
-        crawl_timeout_seconds=3,
+        crawl_timeout_seconds=10,
         linkedin_email=SecretStr(EMAIL),
         linkedin_password=SecretStr(PASSWORD),
     )
 
 
 def crawl(site: LinkedInSite, settings: Settings, link: str = LINK) -> Crawl:
-    return LinkedInSource(site.url, patience_seconds=0.5).crawl(link, ADA, settings)
+    return LinkedInSource(site.url, patience_seconds=0.3).crawl(link, ADA, settings)
 
 
 def sessions(settings: Settings) -> list[Path]:
@@ -127,7 +127,7 @@ def test_a_login_form_that_cannot_be_filled_in_does_not_show_what_was_to_be(
 ) -> None:
     monkeypatch.setattr(site, "_login_page", lambda: "<form><input id='username'><input id='password' disabled></form>")
     with pytest.raises(UnreadableError, match=r"login form cannot be filled in.*SELECTORS") as caught:
-        crawl(site, settings)
+        crawl(site, settings.model_copy(update={"crawl_timeout_seconds": 2}))
     told = "".join(traceback.format_exception(caught.value))
     assert PASSWORD not in told
     assert EMAIL not in told
@@ -148,7 +148,7 @@ def test_without_a_login_the_wall_is_named(site: LinkedInSite, settings: Setting
 
 def test_a_login_by_hand_is_all_that_a_crawl_needs(site: LinkedInSite, settings: Settings) -> None:
     nobody = settings.model_copy(update={"linkedin_email": None, "linkedin_password": None})
-    source = LinkedInSource(site.url, patience_seconds=0.5)
+    source = LinkedInSource(site.url, patience_seconds=0.3)
     with pytest.raises(LoginWallError, match="nobody logged in within"):
         source.log_in_by_hand(nobody, seconds=0.5, headless=True)
     assert not sessions(settings)
@@ -194,7 +194,7 @@ def test_posts_whose_author_is_not_found_are_an_error_too(site: LinkedInSite, se
 def test_a_network_cut_mid_scroll_keeps_what_was_read(site: LinkedInSite, settings: Settings) -> None:
     site.items = [Item(paragraph(f"Post {number}")) for number in range(3 * PAGE_OF_POSTS)]
     site.cut_after = PAGE_OF_POSTS
-    crawled = crawl(site, settings.model_copy(update={"crawl_timeout_seconds": 1.5}))
+    crawled = crawl(site, settings.model_copy(update={"crawl_timeout_seconds": 3}))
     assert len(list(crawled.documents)) == PAGE_OF_POSTS
     (failure,) = crawled.failures
     assert isinstance(failure, UnreachableError)

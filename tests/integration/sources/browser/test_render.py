@@ -68,8 +68,8 @@ def test_a_server_that_does_not_answer(web: WebServer, open_settings: Settings) 
     released = threading.Event()
     link = web.serve("/post")
     web.routes["/post"] = lambda request: send(request, str(released.wait()))
-    with pytest.raises(UnreachableError, match=r"/post.*did not load within 1 s"):
-        browser.render(link, open_settings.model_copy(update={"crawl_timeout_seconds": 1}))
+    with pytest.raises(UnreachableError, match=r"/post.*did not load within 2 s"):
+        browser.render(link, open_settings.model_copy(update={"crawl_timeout_seconds": 2}))
     released.set()
 
 
