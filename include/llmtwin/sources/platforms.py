@@ -66,11 +66,11 @@ def identify(html: str, link: str, url: str) -> Identity:
 def front_page(html: str, url: str) -> FrontPage:
     """Return what the front page at an address says about its site."""
     tree = _parse(html)
-    feeds = tree.xpath(_FEEDS) if tree is not None else []
+    feeds = [feed for href in (tree.xpath(_FEEDS) if tree is not None else []) if (feed := _absolute(url, href))]
     platform = (
         SUBSTACK if _is_substack(tree, {_host(url)}) else MEDIUM if _is_medium(tree, {_host(url)}) else _host(url)
     )
-    return FrontPage(platform, urljoin(url, str(feeds[0]).strip()) if feeds else None)
+    return FrontPage(platform, feeds[0] if feeds else None)
 
 
 def platform_of(link: str) -> str:
@@ -98,16 +98,22 @@ def _parse(html: str) -> Any | None:
 def _declared_link(tree: Any | None, url: str) -> str | None:
     """Return the address the page gives itself; None for none, or one that all pages of a badly set up site share."""
     found = tree.xpath("//link[@rel='canonical']/@href") if tree is not None else []
+    declared = _absolute(url, found[0]) if found else None
+    if declared is None:
+        return None
+    parts = urlsplit(declared)
+    is_front_page = not parts.path.strip("/") and not parts.query
+    return None if is_front_page and urlsplit(url).path.strip("/") else canonical_link(declared)
+
+
+def _absolute(base: str, href: str) -> str | None:
+    """Return a link of a page as seen from its address; None when it is none of the web."""
     try:
-        declared = urljoin(url, str(found[0]).strip()) if found else ""
-        parts = urlsplit(declared)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname)
+        absolute = urljoin(base, str(href).strip())
+        parts = urlsplit(absolute)
     except ValueError:
         return None
-    is_front_page = not parts.path.strip("/") and not parts.query
-    if not valid or (is_front_page and urlsplit(url).path.strip("/")):
-        return None
-    return canonical_link(declared)
+    return absolute if parts.scheme in ("http", "https") and parts.hostname else None
 
 
 def _is_medium(tree: Any | None, hosts: set[str]) -> bool:

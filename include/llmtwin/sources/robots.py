@@ -28,7 +28,7 @@ class Robots:
 
     def __init__(self, read: Callable[[str], bytes], settings: Settings) -> None:
         self._read = read
-        self._own = tuple(host.strip().lower() for host in settings.crawl_own_sites.split(",") if host.strip())
+        self._own = tuple(host for site in settings.crawl_own_sites.split(",") if (host := _host_of_setting(site)))
         self._rules: dict[str, Protego] = {}
 
     def require_permission(self, link: str, url: str) -> None:
@@ -76,6 +76,11 @@ class Robots:
                 raise type(error)(link, error.reason) from error
             content = b""
         return Protego.parse(content[:_MOST_BYTES].decode("utf-8-sig", "replace"))
+
+
+def _host_of_setting(site: str) -> str:
+    """Return the host of one of the author's sites, whether it was given as a host or as a link."""
+    return (urlsplit(site.strip() if "//" in site else f"//{site.strip()}").hostname or "").rstrip(".")
 
 
 def _site_and_host(url: str) -> tuple[str, str]:

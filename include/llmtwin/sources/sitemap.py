@@ -27,7 +27,7 @@ MOST_SITEMAPS = 200
 _NAME = re.compile(r"(?:[\w-]+-)?sitemap[\w.-]*\.xml(?:\.gz)?")
 _ROOTS = {"urlset", "sitemapindex"}
 # Pages that only list others, as WordPress, Ghost, Hugo and Jekyll name them; and the front page.
-_LISTS = re.compile(r"/?|.*/(?:tags?|categor(?:y|ies)|topics?|authors?|archives?|page/\d+)(?:/[^/]+)?/?")
+_LISTS = re.compile(r"/?|.*/(?:tags?|categor(?:y|ies)|authors?)(?:/[^/]+)?/?|.*/(?:archives?|page/\d+)/?")
 _GZIP = b"\x1f\x8b"
 
 

@@ -226,7 +226,7 @@ def test_a_redirect_to_where_programs_may_not_go_is_not_followed(web: Any, open_
     assert [path for path, _ in web.requests] == ["/post"]
 
 
-@pytest.mark.parametrize("own", ["127.0.0.1", "example.org, 127.0.0.1 ,"])
+@pytest.mark.parametrize("own", ["127.0.0.1", "example.org, 127.0.0.1 ,", "http://127.0.0.1:8000/blog"])
 def test_the_robots_of_the_authors_own_site_are_not_asked(web: Any, open_settings: Settings, own: str) -> None:
     web.serve("/robots.txt", "User-agent: *\nDisallow: /\n")
     fetch(

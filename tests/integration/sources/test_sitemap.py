@@ -67,12 +67,22 @@ def test_what_is_no_article_is_left_out(web: Any, author: User, open_settings: S
     web.serve("/empty", "<html><body></body></html>")
     web.serve("/paper.pdf", b"%PDF-1.7", content_type="application/pdf")
     web.serve("/scripted", "<html><body><div id='root'></div><script>draw()</script></body></html>")
-    paths = ["", "/", "/tag/looms/", "/blog/page/2/", "/categories", "/empty", "/paper.pdf", "/posts/engines"]
+    paths = [
+        "",
+        "/",
+        "/tag/looms/",
+        "/blog/page/2/",
+        "/categories",
+        "/archives/",
+        "/empty",
+        "/paper.pdf",
+        "/posts/engines",
+    ]
     body = urlset(*(entry(f"{web.url}{path}") for path in (*paths, "/scripted")), entry("ftp://example.org/a"))
     settings = open_settings.model_copy(update={"crawl_browser": "never"})
     started, (document,) = finished(web.serve("/sitemap.xml", body), author, settings)
     assert document.title == "Engines"
-    assert started.skipped == {"a list of pages": 5, "no text": 2}
+    assert started.skipped == {"a list of pages": 6, "no text": 2}
     assert [failure.link for failure in started.failures] == [canonical(f"{web.url}/scripted"), "ftp://example.org/a"]
 
 
