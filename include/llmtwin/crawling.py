@@ -15,7 +15,7 @@ from pymongo.database import Database
 from llmtwin import sources, warehouse
 from llmtwin.documents import canonical_link, user_id
 from llmtwin.documents.contract import Text
-from llmtwin.errors import HttpStatusError, SettingsError, SourceError, WarehouseError
+from llmtwin.errors import HttpStatusError, LoginWallError, SettingsError, SourceError, WarehouseError
 from llmtwin.settings import Settings
 from llmtwin.warehouse import RegisteredSource, StoreResult, find_source
 
@@ -86,15 +86,17 @@ def crawl_source(database: Database[Row], source: RegisteredSource, settings: Se
     """Crawl a source into the warehouse and record how it went; return the counts of ``StoreResult``.
 
     Raises:
-        SourceError: The link as a whole failed; the reason is recorded with the source. If it is gone (404, 410), all
-            of its documents were missed.
+        SourceError: The link as a whole failed; the reason is recorded with the source. If it is gone, all of its
+            documents were missed.
     """
     user = warehouse.get_or_create_user(database, source.author_full_name)
     try:
+        if sources.expand(source.link, settings) != [source.link]:
+            raise SourceError(source.link, "what it stands for could not be told at first, but can now; crawl it again")
         crawl = sources.crawl(source.link, user, settings, warehouse.known(database, user))
     except SourceError as error:
-        gone = isinstance(error, HttpStatusError) and error.status in _GONE
-        missed = warehouse.store_miss(database, find_source(database, source.id)) if gone else StoreResult()
+        source = find_source(database, source.id)
+        missed = warehouse.store_miss(database, source) if _is_gone(source, error) else StoreResult()
         told = (
             f"{error}; {missed.deleted} of its documents, missed twice, were deleted" if missed.deleted else str(error)
         )
@@ -206,11 +208,22 @@ def _expanded(database: Database[Row], source: RegisteredSource, settings: Setti
         children.pop(child.id, None)
     for child in children.values():
         if warehouse.has_documents(database, child):
+            warehouse.mark_unlisted(database, child)
             listed.append(child)
         else:
             warehouse.withdraw_listed(database, child)
     warehouse.finish_crawl(database, source)
     return listed
+
+
+def _is_gone(source: RegisteredSource, error: SourceError) -> bool:
+    """Return whether a failure says that there is nothing any more where the source was.
+
+    GitHub asks for a login where there is no repository. That says so too, once the list of its owner says the same.
+    """
+    if isinstance(error, HttpStatusError):
+        return error.status in _GONE
+    return isinstance(error, LoginWallError) and not source.listed
 
 
 def _counts(result: StoreResult) -> dict[str, int]:

@@ -30,6 +30,7 @@ class RegisteredSource(Contract):
     by_hand: bool = Field(default=True, description="given in the form or on the command line")
     declared: bool = Field(default=False, description="stands in sources.yaml")
     listed_by: UUID | None = Field(default=None, description="the registered source that stands for this and others")
+    listed: bool = Field(default=True, description="whether that one named it when it was asked last")
     source_link: FilledText | None = Field(default=None, description="of its documents; null before the first crawl")
     last_crawled_at: Timestamp | None = None
     last_error: Text | None = Field(default=None, description="why the last crawl failed; null after a good one")
@@ -58,7 +59,9 @@ def register_source(
         declared: It stands in sources.yaml.
         listed_by: The registered source that stands for it; with neither of both it was given by hand.
     """
-    why = {"declared": True} if declared else {"listed_by": listed_by} if listed_by else {"by_hand": True}
+    why: Row = {"declared": True} if declared else {"by_hand": True}
+    if listed_by is not None:
+        why = {"listed_by": listed_by, "listed": True}
     source = RegisteredSource(
         id=source_id(author, link),
         author_id=author.id,
@@ -79,6 +82,11 @@ def withdraw_declared(database: Database[Row], keep: Iterable[UUID]) -> None:
     for row in collection.find({"declared": True, "_id": {"$nin": list(keep)}}):
         collection.update_one({"_id": row["_id"]}, {"$set": {"declared": False}})
         _forget_unnamed(database, row["_id"])
+
+
+def mark_unlisted(database: Database[Row], source: RegisteredSource) -> None:
+    """Record that the source which stands for this one did not name it."""
+    database[RegisteredSource.collection].update_one({"_id": source.id}, {"$set": {"listed": False}})
 
 
 def withdraw_listed(database: Database[Row], source: RegisteredSource) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
@@ -12,7 +13,7 @@ import pytest
 from llmtwin import crawling
 from llmtwin.errors import HttpStatusError, SourceError
 from llmtwin.settings import Settings
-from llmtwin.warehouse import RegisteredSource, find_source, open_database
+from llmtwin.warehouse import RegisteredSource, find_source, open_database, registered_sources
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -111,3 +112,38 @@ def test_a_repository_that_is_gone_twice_loses_its_files(
     assert database.repository_files.count_documents({}) == 0
     [row] = crawling.summarize(database, [str(source.id)], since)
     assert (row["successful"], row["deleted"], row["failed"]) == (0, 2, [gone.last_error])
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_repository_that_wants_a_login_is_gone_when_its_owner_lists_it_no_more(
+    remote: str, web: Any, database: Warehouse, crawler: Settings, listed: bool
+) -> None:
+    """GitHub answers so for what was deleted, and for what was made private."""
+    settings = crawler.model_copy(update={"github_api_url": web.url})
+    user, row = "https://github.com/ada", {"html_url": "https://localhost/ada/project", "clone_url": remote}
+    web.serve("/users/ada/repos", json.dumps([row]), content_type="application/json")
+    [source] = crawling.sources_to_crawl(database, "Ada", [user], settings)
+    assert source.link == remote
+    assert crawl(database, source, settings).last_counts["new"] == 2
+    web.serve("/users/ada/repos", json.dumps([row] if listed else []), content_type="application/json")
+    web.serve("/ada/project.git/info/refs", "no", 401, WWW_Authenticate="Basic")
+    for missed in (2, 0):
+        [source] = crawling.sources_to_crawl(database, None, [], settings)
+        assert crawl(database, source, settings).last_counts["missed"] == (0 if listed else missed)
+    assert database.repository_files.count_documents({}) == (2 if listed else 0)
+    assert len(crawling.sources_to_crawl(database, None, [], settings)) == (1 if listed else 0)
+    assert [source.link for source in registered_sources(database)] == ([user, remote] if listed else [user])
+
+
+def test_a_list_that_cannot_be_read_fails_with_its_own_reason(web: Any, database: Warehouse, crawler: Settings) -> None:
+    settings = crawler.model_copy(update={"github_api_url": web.url})
+    web.serve("/users/ada/repos", "no", 404)
+    [source] = crawling.sources_to_crawl(database, "Ada", ["https://github.com/ada"], settings)
+    with pytest.raises(SourceError, match="knows no user or organization"):
+        crawling.crawl_source(database, source, settings)
+    web.serve("/users/ada/repos", "[]", content_type="application/json")
+    with pytest.raises(SourceError, match="but can now; crawl it again"):
+        crawling.crawl_source(database, source, settings)
+    assert crawling.sources_to_crawl(database, None, [], settings) == []
+    [source] = registered_sources(database)
+    assert source.last_error is None
