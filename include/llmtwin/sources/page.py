@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Self, TypeVar
@@ -42,8 +42,9 @@ LONGEST_CRAWL_DELAY_SECONDS = 30.0
 TRANSIENT_STATUSES = {429, 502, 503, 504}
 _LOGIN_STATUSES = {401, 403, 407}
 _TRANSIENT_ERRORS = (httpx.TimeoutException, httpx.ReadError, httpx.RemoteProtocolError)
-# For how many seconds a page is taken for unchanged on the word of its site's list alone.
-_LONGEST_TRUST_SECONDS = 7 * 24 * 3600.0
+# For how long a page is taken for unchanged on the word of its site's list alone.
+_LONGEST_TRUST = timedelta(days=7)
+_LONGEST_USE_OF_ROBOTS = timedelta(days=1)  # RFC 9309, section 2.4
 
 _T = TypeVar("_T")
 _log = structlog.get_logger(__name__)
@@ -113,23 +114,21 @@ class Session:
         """
         guard.web_url(link)
         self._client.cookies.clear()  # a site that set some must not see them with another page
-        return self._persistently(lambda: self._fetch(link, changed_at))
+        since = None if changed_at is None else max(changed_at, datetime.now(UTC) - _LONGEST_TRUST)
+        return self._persistently(lambda: self._fetch(link, since))
 
-    def _fetch(self, link: str, changed_at: datetime | None) -> Page:
-        if changed_at is not None:
-            with self._open(link, link, fresh=False) as response:
-                if _is_newer(response, changed_at):
+    def _fetch(self, link: str, since: datetime | None, permit: bool = True) -> Page:
+        """Return the page; an answer that was given after `since` will do, if there is one and it allows that."""
+        if since is not None:
+            with self._open(link, permit, fresh=False) as response:
+                if _was_given_after(since, response):
                     return _read(link, response, self._settings)
-        with self._open(link, link, fresh=True) as response:
+        with self._open(link, permit, fresh=True) as response:
             return _read(link, response, self._settings)
 
     def _read_robots(self, url: str) -> bytes:
-        def read() -> bytes:
-            # A day old at most, and only where the site says nothing shorter (RFC 9309, section 2.4).
-            with self._open(url, url, fresh=False, permit=False) as response:
-                return _read(url, response, self._settings).content
-
-        return self._persistently(read)
+        since = datetime.now(UTC) - _LONGEST_USE_OF_ROBOTS
+        return self._persistently(lambda: self._fetch(url, since, permit=False)).content
 
     def _persistently(self, read: Callable[[], _T]) -> _T:
         """Try again what may succeed a little later; without the cache, what fails because of it."""
@@ -152,12 +151,12 @@ class Session:
             self._client = _client(self._paced, self._settings, {})
 
     @contextmanager
-    def _open(self, link: str, url: str, *, fresh: bool, permit: bool = True) -> Iterator[httpx.Response]:
+    def _open(self, link: str, permit: bool, fresh: bool) -> Iterator[httpx.Response]:
         def allow(hop: str) -> None:
             if permit and self._is_crawl:
                 self._robots.require_permission(link, hop)
 
-        with _errors_naming(link, url, self._settings), closing(_follow(self._client, url, allow, fresh)) as response:
+        with _errors_naming(link, link, self._settings), closing(_follow(self._client, link, allow, fresh)) as response:
             response.raise_for_status()
             yield response
 
@@ -282,16 +281,13 @@ def _read(link: str, response: httpx.Response, settings: Settings) -> Page:
     return Page(str(response.url), bytes(content), content_type, response.charset_encoding, next_url)
 
 
-def _is_newer(response: httpx.Response, changed_at: datetime) -> bool:
-    """Return whether an answer shows what a page that changed at this moment holds since."""
+def _was_given_after(moment: datetime, response: httpx.Response) -> bool:
+    """Return whether the server itself has given, or confirmed, an answer since this moment."""
     status = response.extensions.get("caching", {})
     if not status.get("from_cache") or status.get("revalidated"):
-        return True  # it has just come from the server
-    read_at = _http_date(response.headers.get("Date", ""))
-    if read_at is None:
-        return False
-    age = (datetime.now(UTC) - read_at).total_seconds()
-    return read_at > changed_at and age < _LONGEST_TRUST_SECONDS
+        return True  # it has just done so
+    given_at = _http_date(response.headers.get("Date", ""))
+    return given_at is not None and given_at > moment
 
 
 def _status_error(link: str, response: httpx.Response) -> HttpStatusError | LoginWallError:

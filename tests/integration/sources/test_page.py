@@ -7,6 +7,8 @@ import sqlite3
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -264,6 +266,24 @@ def test_robots_are_asked_again_only_when_they_may_have_changed(web: Any, open_s
     fetch(link, open_settings)
     fetch(link, open_settings)
     assert len(web.asked_for_robots) == 1
+
+
+@pytest.mark.parametrize(("age", "asked"), [(timedelta(hours=23), 1), (timedelta(hours=25), 2)])
+def test_robots_are_used_for_a_day_at_most(web: Any, open_settings: Settings, age: timedelta, asked: int) -> None:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        body = b"User-agent: *\nAllow: /\n"
+        request.send_response_only(200)
+        request.send_header("Date", format_datetime(datetime.now(UTC) - age, usegmt=True))
+        request.send_header("Cache-Control", f"max-age={7 * DAY}")
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+    web.routes["/robots.txt"] = answer
+    link = web.serve("/post", article_page("Engines"))
+    fetch(link, open_settings)
+    fetch(link, open_settings)
+    assert len(web.asked_for_robots) == asked
 
 
 @pytest.mark.parametrize(
