@@ -80,7 +80,9 @@ def _repositories(link: str, content: bytes) -> list[dict[str, Any]]:
         repositories = json.loads(content)
     except ValueError as error:
         raise UnreadableError(link, f"GitHub's API answers with no list of repositories: {error}") from error
-    if not isinstance(repositories, list):
+    if not isinstance(repositories, list) or not all(
+        isinstance(repository, dict) and {"html_url", "clone_url"} <= repository.keys() for repository in repositories
+    ):
         raise UnreadableError(link, "GitHub's API answers with no list of repositories")
     return repositories
 

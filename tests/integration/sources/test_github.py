@@ -117,7 +117,7 @@ def test_what_the_api_refuses(web: Any, github: Settings, status: int, error: ty
         expand(LINK, github)
 
 
-@pytest.mark.parametrize("body", ["<html>", '{"message": "no"}', ""])
+@pytest.mark.parametrize("body", ["<html>", '{"message": "no"}', "", "[1]", '[{"name": "project"}]'])
 def test_an_answer_that_is_no_list(web: Any, github: Settings, body: str) -> None:
     web.serve("/users/ada/repos", body)
     with pytest.raises(SourceError, match="no list of repositories"):
