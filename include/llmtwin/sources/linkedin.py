@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from llmtwin.documents import RawPost, User
@@ -50,7 +51,16 @@ class LinkedInSource(Source):
         crawl = Crawl(f"https://www.linkedin.com/in/{quote(name)}")
         # The page may know the profile by another name than the link, which it is then led from.
         names = {name, *(_spelled(found["name"]) for found in _ACTOR.finditer(activity.path))}
-        crawl.documents = iter(_posts(crawl, activity, names, author))
+        own = {urn: item for urn, item in activity.items.items() if _written_by(item["actor"], names)}
+        if activity.items and not own:
+            raise UnreadableError(
+                link,
+                f"shows {len(activity.items)} posts, none of them by {name!r}; register the profile under the address "
+                f"that its own page shows, or {MARKUP_CHANGED}",
+            )
+        if others := len(activity.items) - len(own):
+            crawl.skipped["written by others"] = others
+        crawl.documents = iter(_posts(crawl, activity, own, author))
         for urn in activity.seen:
             if urn not in activity.items:
                 link = permalink(activity.shares.get(urn, urn))
@@ -103,31 +113,33 @@ def published_at(urn: str) -> datetime | None:
     return datetime.fromtimestamp((int(found["id"]) >> 22) / 1000, UTC) if found else None
 
 
-def _posts(crawl: Crawl, activity: Activity, names: set[str], author: User) -> list[RawPost]:
-    """Return the owner's own posts; count what is left out."""
+def _posts(crawl: Crawl, activity: Activity, own: dict[str, dict[str, Any]], author: User) -> list[RawPost]:
+    """Return the owner's own posts, in the order of the page; count what is left out."""
     posts = []
-    for urn, item in ((urn, activity.items[urn]) for urn in activity.seen if urn in activity.items):
-        actor = _ACTOR.search(item["actor"])
-        if actor is None or _spelled(actor["name"]) not in names:
-            crawl.skipped["written by others"] += 1
-        elif not item["words"]:
+    for urn in filter(own.__contains__, activity.seen):
+        if not own[urn]["words"]:
             crawl.skipped["without words of the author's own"] += 1
-        else:
-            link = permalink(activity.shares.get(urn, urn))
-            try:
-                posts.append(
-                    post(
-                        link,
-                        item["words"],
-                        author=author,
-                        platform="linkedin.com",
-                        source_link=crawl.source_link,
-                        published_at=published_at(urn),
-                    )
+            continue
+        try:
+            posts.append(
+                post(
+                    permalink(activity.shares.get(urn, urn)),
+                    own[urn]["words"],
+                    author=author,
+                    platform="linkedin.com",
+                    source_link=crawl.source_link,
+                    published_at=published_at(urn),
                 )
-            except SourceError as error:
-                crawl.failures.append(error)
+            )
+        except SourceError as error:
+            crawl.failures.append(error)
     return posts
+
+
+def _written_by(actor: str, names: set[str]) -> bool:
+    """Return whether this path is the profile of these names."""
+    found = _ACTOR.match(actor)
+    return found is not None and _spelled(found["name"]) in names
 
 
 def _spelled(name: str) -> str:

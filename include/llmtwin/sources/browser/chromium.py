@@ -42,8 +42,6 @@ _INHERITED = (
     "PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ",
     "DISPLAY", "XAUTHORITY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS",
 )  # fmt: skip
-# High, because pages that load while one scrolls then load more at a time.
-_WINDOW = {"width": 1280, "height": 2000}
 
 
 @dataclass
@@ -64,7 +62,7 @@ class Tab:
             ForbiddenLinkError: It, or a redirect, leads where settings do not allow it.
             UnreachableError: No answer in time.
             HttpStatusError: An error status.
-            LoginWallError: HTTP 401, 403 or 407.
+            LoginWallError: HTTP 401, 403, 407 or 999.
             UnreadableError: It is no page, but a file to download.
         """
         from playwright.async_api import Error
@@ -146,7 +144,10 @@ async def open_tab(
             try:
                 context = await browser.new_context(
                     storage_state=cast("StorageState | None", state),
-                    viewport={"width": _WINDOW["width"], "height": _WINDOW["height"]},
+                    viewport={
+                        "width": 1280,
+                        "height": 2000,
+                    },  # high: pages that load as one scrolls load more at a time
                     accept_downloads=False,
                     service_workers="block",
                 )
@@ -182,9 +183,10 @@ def run(work: Coroutine[Any, Any, _Result]) -> _Result:
         try:
             return ended.result()
         except BaseException:
-            loop, task = started.result()
-            with suppress(RuntimeError):  # the loop is closed: the error is the work's own
-                loop.call_soon_threadsafe(task.cancel)
+            if not ended.done():
+                loop, task = started.result()
+                with suppress(RuntimeError):  # it has ended meanwhile, and its loop is closed
+                    loop.call_soon_threadsafe(task.cancel)
             raise
 
 

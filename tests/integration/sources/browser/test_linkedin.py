@@ -191,6 +191,13 @@ def test_posts_whose_author_is_not_found_are_an_error_too(site: LinkedInSite, se
         crawl(site, settings)
 
 
+def test_a_profile_that_shows_only_others_posts_is_an_error(site: LinkedInSite, settings: Settings) -> None:
+    """It may be registered under another name than its posts carry, and nothing may be deleted for that."""
+    site.items = [Item(paragraph("Carol's post"), actor="carol", header="Jane Doe likes this")]
+    with pytest.raises(UnreadableError, match="1 posts, none of them by 'jane-doe'"):
+        crawl(site, settings)
+
+
 def test_a_network_cut_mid_scroll_keeps_what_was_read(site: LinkedInSite, settings: Settings) -> None:
     site.items = [Item(paragraph(f"Post {number}")) for number in range(3 * PAGE_OF_POSTS)]
     site.cut_after = PAGE_OF_POSTS

@@ -55,6 +55,28 @@ def test_what_may_not_be_reached_gets_no_answer(request_head: bytes, tmp_path: P
     assert asyncio.run(ask()) == b""
 
 
+def test_an_encrypted_connection_passes_through_unread(tmp_path: Path) -> None:
+    async def reverse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write((await reader.readline())[::-1])
+        await writer.drain()
+        writer.close()
+
+    async def ask() -> bytes:
+        open_settings = Settings(data_dir=tmp_path, crawl_allow_private=True)
+        async with await asyncio.start_server(reverse, "127.0.0.1", 0) as server, guarded_proxy(open_settings) as proxy:
+            host, _, port = proxy.url.removeprefix("http://").partition(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            target = f"localhost:{server.sockets[0].getsockname()[1]}"
+            writer.write(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
+            assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 200 Connection established\r\n\r\n"
+            writer.write(b"\x16\x03\x01 hello\n")
+            answer = await reader.read()
+            writer.close()
+            return answer
+
+    assert asyncio.run(ask()) == b"\nolleh \x01\x03\x16"
+
+
 def test_a_head_without_end_gets_no_answer(tmp_path: Path) -> None:
     async def ask() -> bytes:
         async with guarded_proxy(Settings(data_dir=tmp_path)) as proxy:
