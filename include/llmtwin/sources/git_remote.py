@@ -38,8 +38,46 @@ _NO_REPOSITORY = re.compile("not appear to be a git|not found|not a git reposito
 _SYMBOLIC_HEAD = re.compile(r"ref: refs/heads/(\S+)\tHEAD$", re.MULTILINE)
 _FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
 # No file that git writes grows beyond so many blocks. The signal that says so is ignored: git has words for it.
-_LIMITED = ("sh", "-c", """trap '' XFSZ; ulimit -f "$0"; exec "$@\"""")
-_BLOCK = 512
+_LIMITED = ("sh", "-c", 'trap "" XFSZ; ulimit -f "$0"; exec "$@"')
+_BLOCK = 512  # bytes, by POSIX
+
+
+def fetch(link: str, url: SplitResult, folder: Path, settings: Settings, earlier: str | None = None) -> GitRepository:
+    """Fetch the newest commit of the default branch, without blobs larger than settings allow.
+
+    Args:
+        link: The link as the user gave it, for errors.
+        url: Where to fetch from, judged by `guard.web_url`; scheme https, ssh, or (private addresses allowed) http.
+        folder: An empty folder.
+        settings: Limits of time and size, and rules for addresses.
+        earlier: The commit that was crawled before: blobs that it has too are fetched when they are asked for by
+            `GitRepository.obtained`. A server that does not have it any more sends everything.
+
+    Raises:
+        ForbiddenLinkError: The host, or one that it redirects to, is not public.
+        LoginWallError: The repository is private, or there is none.
+        UnreachableError: No answer, or not in time.
+        UnreadableError: The server has no git repository there, or one that is too large.
+    """
+    require_git(link)
+    server = (_over_ssh if url.scheme == "ssh" else _over_http)(link, url, settings)
+    if earlier is not None:
+        try:
+            return _update(server, folder / "update.git", earlier)
+        except UnreadableError:
+            raise  # too large: so is the whole
+        except SourceError as error:
+            # It has that commit no more, or gives none but the newest. Whatever else ails it, cloning says so.
+            log.info("fetching all of the repository, not only what changed", link=link, reason=error.reason)
+    return _clone(server, folder / "clone.git")
+
+
+def too_large(link: str, settings: Settings) -> UnreadableError:
+    """Return the error of a repository of which more would have to be read than settings allow."""
+    limit = settings.crawl_max_repository_bytes
+    return UnreadableError(
+        link, f"the repository holds more than {limit:,} bytes to read (LLMTWIN_CRAWL_MAX_REPOSITORY_BYTES)"
+    )
 
 
 @dataclass(frozen=True)
@@ -98,44 +136,6 @@ class _PartialClone(GitRepository):
         noop = ("-c", "fetch.negotiationAlgorithm=noop", f"--git-dir={self.git_dir}")
         self.server.git(*noop, *_FETCH, "--filter=blob:none", "--stdin", "origin", stdin=stdin)
         return self._measured(entries, missing=lacking - wanted)
-
-
-def fetch(link: str, url: SplitResult, folder: Path, settings: Settings, earlier: str | None = None) -> GitRepository:
-    """Fetch the newest commit of the default branch, without blobs larger than settings allow.
-
-    Args:
-        link: The link as the user gave it, for errors.
-        url: Where to fetch from, judged by `guard.web_url`; scheme https, ssh, or (private addresses allowed) http.
-        folder: An empty folder.
-        settings: Limits of time and size, and rules for addresses.
-        earlier: The commit that was crawled before: blobs that it has too are fetched when they are asked for by
-            `GitRepository.obtained`. A server that does not have it any more sends everything.
-
-    Raises:
-        ForbiddenLinkError: The host, or one that it redirects to, is not public.
-        LoginWallError: The repository is private, or there is none.
-        UnreachableError: No answer, or not in time.
-        UnreadableError: The server has no git repository there, or one that is too large.
-    """
-    require_git(link)
-    server = (_over_ssh if url.scheme == "ssh" else _over_http)(link, url, settings)
-    if earlier is not None:
-        try:
-            return _update(server, folder / "update.git", earlier)
-        except UnreadableError:
-            raise  # too large: so is the whole
-        except SourceError as error:
-            # It has that commit no more, or gives none but the newest. Whatever else ails it, cloning says so.
-            log.info("fetching all of the repository, not only what changed", link=link, reason=error.reason)
-    return _clone(server, folder / "clone.git")
-
-
-def too_large(link: str, settings: Settings) -> UnreadableError:
-    """Return the error of a repository of which more would have to be read than settings allow."""
-    limit = settings.crawl_max_repository_bytes
-    return UnreadableError(
-        link, f"the repository holds more than {limit:,} bytes to read (LLMTWIN_CRAWL_MAX_REPOSITORY_BYTES)"
-    )
 
 
 def _clone(server: _Server, target: Path) -> GitRepository:

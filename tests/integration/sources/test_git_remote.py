@@ -188,6 +188,20 @@ def test_over_ssh(ssh: Path, repository: Path, author: User, open_settings: Sett
     assert documents["main.py"].link == f"https://127.0.0.1{repository}/blob/main/main.py"
 
 
+@pytest.mark.parametrize("filters", ["true", "false"])
+def test_over_ssh_again(ssh: Path, repository: Path, author: User, open_settings: Settings, filters: str) -> None:
+    git(repository, "config", "uploadpack.allowFilter", filters)
+    link = f"ssh://git@127.0.0.1:2222{repository}"
+    first, before = finished(link, author, open_settings)
+    assert first.repository is not None
+    marks = {document.link: document.blob_id for document in before.values()}
+    marks[first.repository.link] = first.repository.commit
+    commit(repository, {"main.py": "changed = 1\n"})
+    again = crawl(link, author, open_settings, lambda source_link: marks if source_link == first.source_link else {})
+    assert [document.content for document in again.documents] == ["changed = 1\n"]
+    assert again.unchanged == {before["docs/README.md"].link}
+
+
 def test_over_ssh_in_its_short_form(ssh: Path, repository: Path, author: User, open_settings: Settings) -> None:
     started, documents = finished(f"git@127.0.0.1:{repository}", author, open_settings)
     assert set(documents) == {"main.py", "docs/README.md"}
