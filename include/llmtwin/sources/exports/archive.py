@@ -15,8 +15,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import IO, Self
 
 from llmtwin.errors import ExportLimitError, SourceError, UnreachableError, UnreadableError
 from llmtwin.settings import Settings
@@ -30,6 +31,8 @@ _HARMLESS_BYTES = 1_000_000
 _CHUNK_BYTES = 1 << 16
 # No export holds more files than this; pictures make most of them.
 _MOST_MEMBERS = 500_000
+# An archive with more members that must not be read is hostile as a whole.
+_MOST_PROBLEMS = 100
 # Below its top, the folders in which an export keeps what was written. In no other is anything looked for.
 _FOLDERS = {"articles", "data", "posts"}
 _LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
@@ -48,7 +51,7 @@ class _Entry:
     name: str
     packed_bytes: int | None
     """What it takes in the zip; None where nothing is packed."""
-    handle: zipfile.ZipInfo | Path
+    open: Callable[[], IO[bytes]]
     problem: str | None
     """Why it must not be read."""
 
@@ -71,6 +74,10 @@ class Archive(ABC):
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what was opened."""
         self._opened.close()
 
     @property
@@ -113,7 +120,7 @@ class Archive(ABC):
             raise UnreadableError(link, "is not in the export")
         content = bytearray()
         try:
-            with self._open(entry) as file:
+            with entry.open() as file:
                 while chunk := file.read(_CHUNK_BYTES):
                     content += chunk
                     self._judge(link, len(content), entry.packed_bytes)
@@ -153,14 +160,16 @@ class Archive(ABC):
             elif entry.name not in self._listed:
                 self.failures.append(UnreadableError(self.link_of(entry.name), problem))
             self._listed.add(entry.name)
+        if len(self.failures) > _MOST_PROBLEMS:
+            first = f"the first is {self.failures[0]}"
+            raise UnreadableError(
+                self.path.as_uri(),
+                f"holds {len(self.failures):,} files that must not be read, as no export does; {first}",
+            )
 
     @abstractmethod
     def _scan(self) -> Iterator[_Entry]:
         """Yield every file."""
-
-    @abstractmethod
-    def _open(self, entry: _Entry) -> BinaryIO:
-        """Open a file that was listed."""
 
 
 class ZipArchive(Archive):
@@ -176,7 +185,7 @@ class ZipArchive(Archive):
             raise UnreachableError(path.as_uri(), f"cannot be read: {error.strerror or error}") from error
         files = [info for info in self._zip.infolist() if not info.is_dir()]
         if files and all(info.flag_bits & _ENCRYPTED for info in files):
-            self._opened.close()
+            self.close()
             raise UnreadableError(
                 path.as_uri(), "is encrypted; unpack it with its password and import the folder that this gives"
             )
@@ -196,11 +205,7 @@ class ZipArchive(Archive):
                 problem = "is encrypted"
             elif problem is None and info.compress_type not in _METHODS:
                 problem = "is compressed in a way that no export is"
-            yield _Entry(name, info.compress_size, info, problem)
-
-    def _open(self, entry: _Entry) -> BinaryIO:
-        assert isinstance(entry.handle, zipfile.ZipInfo)
-        return self._zip.open(entry.handle)  # type: ignore[return-value]
+            yield _Entry(name, info.compress_size, partial(self._zip.open, info), problem)
 
 
 class FolderArchive(Archive):
@@ -208,19 +213,17 @@ class FolderArchive(Archive):
 
     def __init__(self, path: Path, settings: Settings) -> None:
         super().__init__(path, settings)
-        self._list()
+        try:
+            self._list()
+        except OSError as error:
+            raise UnreachableError(path.as_uri(), f"cannot be listed: {error.strerror or error}") from error
 
     def _scan(self) -> Iterator[_Entry]:
         for file in _files(self.path):
             mode = file.lstat().st_mode
             link = "is a symbolic link" if stat.S_ISLNK(mode) else None
             problem = link or (None if stat.S_ISREG(mode) else "is no regular file")
-            yield _Entry(file.relative_to(self.path).as_posix(), None, file, problem)
-
-    def _open(self, entry: _Entry) -> BinaryIO:
-        # Not through a link that took the file's place since it was listed.
-        descriptor = os.open(entry.handle, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # type: ignore[arg-type]
-        return os.fdopen(descriptor, "rb")
+            yield _Entry(file.relative_to(self.path).as_posix(), None, partial(_open_file, file), problem)
 
 
 def open_archive(path: Path, settings: Settings) -> Archive:
@@ -233,23 +236,9 @@ def open_archive(path: Path, settings: Settings) -> Archive:
     return FolderArchive(path, settings) if path.is_dir() else ZipArchive(path, settings)
 
 
-def member_names(path: Path) -> list[str]:
-    """Return the names of all files in a zip or a folder; none when it cannot be read, or is neither."""
-    try:
-        if path.is_dir():
-            return [file.relative_to(path).as_posix() for file in _files(path)]
-        if not looks_like_zip(path):
-            return []
-        with zipfile.ZipFile(path) as archive:
-            named = [_member_name(info.filename) for info in archive.infolist() if not info.is_dir()]
-    except (OSError, *_DAMAGE):
-        return []
-    return [name for name, problem in named if problem is None]
-
-
 def holds(path: Path, recognised: Callable[[Collection[str]], bool]) -> bool:
     """Return whether a zip or a folder holds members that are recognised, at its top or in the only folder there."""
-    names = [name for name in member_names(path) if not _is_litter(name)]
+    names = [name for name in _member_names(path) if not _is_litter(name)]
     return _root(names, recognised) is not None
 
 
@@ -267,6 +256,20 @@ def looks_like_zip(path: Path) -> bool:
         return False
 
 
+def _member_names(path: Path) -> list[str]:
+    """Return the names of all files in a zip or a folder; none when it cannot be read, or is neither."""
+    try:
+        if path.is_dir():
+            return [file.relative_to(path).as_posix() for file in _files(path)]
+        if not looks_like_zip(path):
+            return []
+        with zipfile.ZipFile(path) as archive:
+            named = [_member_name(info.filename) for info in archive.infolist() if not info.is_dir()]
+    except (OSError, *_DAMAGE):
+        return []
+    return [name for name, problem in named if problem is None]
+
+
 def _files(folder: Path) -> Iterator[Path]:
     """Yield the files at the top of a folder, or in the only folder there, and where exports keep what was written."""
     inside = [entry for entry in os.scandir(folder) if not (entry.name.startswith(".") or _is_litter(entry.name))]
@@ -275,6 +278,11 @@ def _files(folder: Path) -> Iterator[Path]:
     for parent, subfolders, names in os.walk(folder):
         subfolders[:] = sorted(name for name in subfolders if name.lower() in _FOLDERS)
         yield from (Path(parent, name) for name in sorted(names))
+
+
+def _open_file(path: Path) -> IO[bytes]:
+    """Open a regular file, and not what a link leads to that took its place since it was listed."""
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
 
 
 def _root(names: Collection[str], recognised: Callable[[Collection[str]], bool]) -> str | None:

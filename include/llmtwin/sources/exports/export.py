@@ -104,6 +104,7 @@ class Export(Source):
         """Start reading an export. It never counts as complete: what it lacks may be younger than it is."""
         archive = open_archive(guard.local_path(link, settings), settings)
         if not archive.find_root(self.recognises):
+            archive.close()
             raise UnreadableError(link, f"is no {self.title}: that has {self.sign}")
         crawl = Crawl(f"export:{self.platform}:{author.id}", failures=list(archive.failures))
         crawl.documents = self._stream(Opened(archive, author, options, crawl))

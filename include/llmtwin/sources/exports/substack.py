@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ _TABLE = "posts.csv"
 _PAGE = re.compile(r"posts/\d+\.[^/]*\.html")
 _COLUMNS = ("post_id", "post_date", "is_published", "type", "title")
 _POST_ID = re.compile(r"(?P<number>\d+)(?:\.(?P<slug>.*))?")
-_LINK_TO_A_POST = re.compile(r"""href=["'](https?://[^/"'\s]+)/p/([^/?#"'\s]+)""")
+_LINK_TO_A_POST = re.compile(r"""href=["']https?://([^/"'\s]+)/p/([^/?#"'\s]+)""")
 # Buttons, forms and cards that Substack draws; what they say is not the author's, or is another post's.
 _WIDGETS = (
     "subscription-widget-wrap", "subscription-widget-wrap-editor", "subscription-widget", "subscribe-widget",
@@ -81,20 +80,20 @@ def _site(opened: Opened, posts: Collection[_Row]) -> str | None:
     The export does not say it. A page that cannot be read is reported when its own turn comes.
     """
     slugs = {row.slug for row in posts if row.slug}
-    sites: Counter[str] = Counter()
+    hosts: set[str] = set()
     for row in posts:
         try:
             page = opened.archive.text(row.page)
         except UnreadableError:
             continue
-        sites.update(site.lower() for site, slug in _LINK_TO_A_POST.findall(page) if slug in slugs)
-    return next(iter(sites)) if len(sites) == 1 else None
+        hosts.update(host.lower() for host, slug in _LINK_TO_A_POST.findall(page) if slug in slugs)
+    return f"https://{hosts.pop()}" if len(hosts) == 1 else None
 
 
 def _document(opened: Opened, row: _Row, site: str | None) -> RawArticle | None:
     """Return a post, or None for one without text."""
     # Substack's reader opens every post of every publication by its number.
-    link = f"{site.rstrip('/')}/p/{row.slug}" if site and row.slug else f"https://substack.com/home/post/p-{row.number}"
+    link = f"{site}/p/{row.slug}" if site and row.slug else f"https://substack.com/home/post/p-{row.number}"
     content = fragment_to_markdown(opened.archive.text(row.page), leave_out=_WIDGETS, url=link)
     if not content:
         opened.skip("empty")

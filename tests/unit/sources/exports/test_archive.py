@@ -273,6 +273,12 @@ def test_more_files_than_any_export_has(tmp_path: Path, monkeypatch: pytest.Monk
         read(path)
 
 
+def test_a_zip_full_of_names_that_lead_elsewhere_is_refused_as_a_whole(tmp_path: Path) -> None:
+    hostile = {f"../{number}": "x" for number in range(101)}
+    with pytest.raises(UnreadableError, match=r"holds 101 files that must not be read.*the first is .*!/../0': has a"):
+        read(zipped(tmp_path / "export.zip", linkedin(share(1, "Sound.")) | hostile))
+
+
 def test_a_folder_is_looked_at_only_where_exports_keep_what_was_written(tmp_path: Path) -> None:
     members = {"data/tweets.js": EXPORTS["x_export"]["data/tweets.js"], "data/tweets_media/a.jpg": "x", "else/b": "y"}
     folder = unpacked(tmp_path / "export", members)

@@ -63,7 +63,8 @@ def test_what_is_no_site(site: str) -> None:
 
 def test_posts_that_link_to_each_other_say_where_the_publication_is(tmp_path: Path) -> None:
     see_also = '<p>Again: <a href="https://Ana.substack.com/p/owls?utm_source=x">owls</a>, and '
-    stranger = '<a href="https://else.substack.com/p/something">another</a>.</p>'
+    stranger = '<a href="https://else.substack.com/p/something">another</a>,'
+    stranger += ' <a href="http://ana.substack.com/p/more">more</a>.</p>'
     rows = [substack_row("101.owls"), substack_row("104.more")]
     members = {"posts.csv": table(SUBSTACK, rows), "posts/101.owls.html": "<p>Owls.</p>"}
     documents, _ = read(zipped(tmp_path / "a.zip", members | {"posts/104.more.html": see_also + stranger}))
