@@ -45,16 +45,18 @@ def _allowed(given: str, settings: Settings) -> tuple[Path, Settings]:
     spelled = guard.unresolved_path(given) if guard.is_local(given) else None
     if spelled is None:
         raise ForbiddenLinkError(given, "is no path of this machine; what is on the web is crawled, not imported")
+    is_absolute = False
     try:
+        spelled = spelled.expanduser()
+        is_absolute = spelled.is_absolute()
         imports = settings.imports.expanduser().resolve()
-        path = (imports / spelled.expanduser()).resolve(strict=True)
+        path = (imports / spelled).resolve(strict=True)
     except (OSError, RuntimeError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
-        raise UnreachableError(
-            given, f"cannot be opened: {why}; a relative path starts in {settings.imports}"
-        ) from error
+        where = "" if is_absolute else f"; the folder of imports is {settings.imports}"
+        raise UnreachableError(given, f"cannot be opened: {why}{where}") from error
     if path.is_relative_to(imports):
         return path, settings.model_copy(update={"crawl_allow_local": True})
-    if not spelled.expanduser().is_absolute():
+    if not is_absolute:
         raise ForbiddenLinkError(given, f"leads out of the folder of imports, {settings.imports}")
     return guard.local_path(given, settings), settings

@@ -247,8 +247,10 @@ def looks_like_zip(path: Path) -> bool:
 
     So do Office documents and books, but those have names of their own.
     """
+    if not path.is_file():  # a pipe would be waited for
+        return False
     if path.suffix:
-        return path.suffix.lower() == ".zip" and path.is_file()
+        return path.suffix.lower() == ".zip"
     try:
         with path.open("rb") as file:
             return file.read(4) in _SIGNATURES

@@ -184,7 +184,7 @@ def substack(**pages: str) -> dict[str, str]:
 
 
 def tweet(number: int, text: str, **fields: Any) -> dict[str, Any]:
-    """Return an entry of tweets.js; `second` sets the time."""
+    """Return an entry of tweets.js; its number sets the second."""
     created = f"Wed Oct 10 20:19:{number % 60:02} +0000 2018"
     entities = {"hashtags": [], "symbols": [], "user_mentions": [], "urls": []}
     return {

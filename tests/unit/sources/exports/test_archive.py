@@ -80,24 +80,33 @@ def test_only_what_holds_published_writing_is_ever_opened(
 ) -> None:
     """Personal data stays closed: not read and thrown away, but never opened."""
     opened: list[str] = []
+    folder = unpacked(tmp_path / "folder", EXPORTS[name])
+    path = zipped_elsewhere(tmp_path / "export.zip", EXPORTS[name])
     wanted = {
         "linkedin_export": {"Shares.csv", "Articles/Articles/2024-02-02-on-herons.html"},
         "medium_export": {member for member in EXPORTS["medium_export"] if member.startswith("posts/")},
         "substack_export": {"posts.csv", "posts/101.owls.html", "posts/102.later.html", "posts/103.talking.html"},
         "x_export": {"data/tweets.js"},
     }
-    open_member = zipfile.ZipFile.open
+    open_member, open_file = zipfile.ZipFile.open, os.open
 
     def noted(self: zipfile.ZipFile, info: zipfile.ZipInfo, *rest: object) -> object:
         opened.append(info.filename)
         return open_member(self, info, *rest)  # type: ignore[arg-type]
 
+    def noted_file(file: object, *rest: object) -> int:
+        if isinstance(file, Path) and file.is_relative_to(folder):
+            opened.append(file.relative_to(folder).as_posix())
+        return open_file(file, *rest)  # type: ignore[arg-type]
+
     monkeypatch.setattr(zipfile.ZipFile, "open", noted)
-    path = zipped_elsewhere(tmp_path / "export.zip", EXPORTS[name])
-    documents, crawl = read(path, ImportOptions(drafts=True, podcasts=True))
-    assert set(opened) == wanted[name]
-    assert "secret" not in "".join(document.model_dump_json() for document in documents)
-    assert crawl.failures == []
+    monkeypatch.setattr(os, "open", noted_file)
+    for export in (path, folder):
+        opened.clear()
+        documents, crawl = read(export, ImportOptions(drafts=True, podcasts=True))
+        assert set(opened) == wanted[name]
+        assert "secret" not in "".join(document.model_dump_json() for document in documents)
+        assert crawl.failures == []
 
 
 def zipped_elsewhere(path: Path, members: dict[str, str]) -> Path:
@@ -293,6 +302,14 @@ def test_a_folder_is_looked_at_only_where_exports_keep_what_was_written(tmp_path
 )
 def test_what_else_is_a_zip_inside(name: str, source: str, tmp_path: Path) -> None:
     assert source_for(str(zipped(tmp_path / name, {"mimetype": "text"}))).name == source
+
+
+@pytest.mark.parametrize("name", ["pipe", "pipe.zip"])
+def test_a_pipe_is_not_waited_for(name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / name)
+    assert source_for(str(tmp_path / name)).name == "article"
+    with pytest.raises(UnreadableError, match="neither an export"):
+        read(tmp_path / name)
 
 
 def test_other_things_that_cannot_be_imported(tmp_path: Path) -> None:
