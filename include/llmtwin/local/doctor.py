@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmtwin.errors import BrokerError, LlmtwinError, NotAReplicaSetError
+from llmtwin.errors import BrokerError, BrowserError, LlmtwinError, NotAReplicaSetError
 from llmtwin.local.airflow import USER, airflow_password, airflow_url
 from llmtwin.local.mongod import find_mongod
 from llmtwin.local.ports import holder, is_free
@@ -17,6 +17,7 @@ from llmtwin.local.servers import find_rabbitmq
 from llmtwin.local.services import external_servers
 from llmtwin.local.stack import LocalStack
 from llmtwin.settings import Settings, redacted
+from llmtwin.sources.browser import find_executable
 
 _LOW_DISK_BYTES = 2 * 10**9
 _UP = "run `llmtwin up`"
@@ -78,6 +79,10 @@ def _binaries(settings: Settings) -> Iterator[Finding]:
         broker = find_rabbitmq()
         remedy = "`apt-get install rabbitmq-server`, or set RABBITMQ_URL to a broker that is already there"
         yield Finding("rabbitmq-server", broker is not None, str(broker or "not installed"), remedy)
+    try:
+        yield Finding("browser", True, str(find_executable("", settings)))
+    except BrowserError as error:  # most sources do without one
+        yield Finding("browser", True, f"LinkedIn {error.reason}")
 
 
 def _ports(stack: LocalStack) -> Iterator[Finding]:

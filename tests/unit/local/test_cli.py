@@ -31,5 +31,6 @@ def test_status_and_doctor_of_a_stopped_stack_say_what_to_do(tmp_path: Path) -> 
     doctor = run("-m", "llmtwin.cli", "doctor", LLMTWIN_DATA_DIR=str(tmp_path))
     assert doctor.returncode == 1
     assert "✗ stack: not running\n  → run `llmtwin up`" in doctor.stdout
+    assert "✓ browser: /" in doctor.stdout
     down = run("-m", "llmtwin.cli", "down", LLMTWIN_DATA_DIR=str(tmp_path))
     assert (down.returncode, down.stdout) == (0, "not running\n")
