@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from llmtwin.documents import RawArticle, User, canonical_link
 from llmtwin.errors import HttpStatusError, UnreachableError, UnreadableError
@@ -55,7 +54,7 @@ def _crawl_page(link: str, author: User, settings: Settings, known: Known = noth
         return feed.crawl_page(link, page, author, settings, known)
     if sitemap.is_sitemap(page):
         return sitemap.crawl_page(link, page, author, settings, known)
-    if not urlsplit(page.url).path.strip("/"):
+    if platforms.is_front_page(page.url):
         front = platforms.front_page(page_text(link, page), page.url)
         if front.platform == platforms.SUBSTACK:
             return substack.crawl_publication(link, page.url, author, settings, known)

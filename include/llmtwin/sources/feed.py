@@ -124,7 +124,7 @@ def _items_of_json(link: str, page: Page) -> Iterator[Item]:
     """Yield the items of a JSON Feed (https://www.jsonfeed.org/version/1.1/)."""
     try:
         entries = json.loads(page.content).get("items", [])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UnreadableError(link, f"is a broken feed: {error}") from error
     if not isinstance(entries, list):
         raise UnreadableError(link, "is a broken feed: its items are no list")

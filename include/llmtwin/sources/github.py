@@ -78,7 +78,7 @@ def _headers(settings: Settings) -> dict[str, str]:
 def _repositories(link: str, content: bytes) -> list[dict[str, Any]]:
     try:
         repositories = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UnreadableError(link, f"GitHub's API answers with no list of repositories: {error}") from error
     if not isinstance(repositories, list) or not all(
         isinstance(repository, dict) and {"html_url", "clone_url"} <= repository.keys() for repository in repositories

@@ -19,7 +19,7 @@ _FEEDS = (
     "//link[@rel='alternate'][@type='application/rss+xml' or @type='application/atom+xml' "
     "or @type='application/feed+json']/@href"
 )
-_MEDIUM_STATE = re.compile(r"window\.__APOLLO_STATE__\s*=\s*(?P<state>\{.*?\})\s*</script>", re.DOTALL)
+_MEDIUM_STATE = re.compile(r"window\.__APOLLO_STATE__\s*=\s*(?=\{)")
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,12 @@ def front_page(html: str, url: str) -> FrontPage:
     return FrontPage(platform, feeds[0] if feeds else None)
 
 
+def is_front_page(url: str) -> bool:
+    """Return whether an address is that of a site as a whole."""
+    parts = urlsplit(url)
+    return not parts.path.strip("/") and not parts.query
+
+
 def platform_of(link: str) -> str:
     """Return the platform of a link, by its host alone."""
     host = _host(link)
@@ -101,9 +107,7 @@ def _declared_link(tree: Any | None, url: str) -> str | None:
     declared = _absolute(url, found[0]) if found else None
     if declared is None:
         return None
-    parts = urlsplit(declared)
-    is_front_page = not parts.path.strip("/") and not parts.query
-    return None if is_front_page and urlsplit(url).path.strip("/") else canonical_link(declared)
+    return None if is_front_page(declared) and not is_front_page(url) else canonical_link(declared)
 
 
 def _absolute(base: str, href: str) -> str | None:
@@ -133,17 +137,19 @@ def _is_medium_preview(tree: Any | None, html: str, link: str) -> bool:
     story, state = _MEDIUM_ID.search(urlsplit(link).path), _MEDIUM_STATE.search(html)
     if story and state:
         try:
-            post = json.loads(state["state"]).get(f"Post:{story['id']}", {})
-        except ValueError:
-            post = {}
-        verdicts = [
-            value["isLockedPreviewOnly"]
-            for value in (post, *post.values())
-            if isinstance(value, dict) and "isLockedPreviewOnly" in value
-        ]
+            posts, _ = json.JSONDecoder().raw_decode(html, state.end())
+        except (ValueError, RecursionError):
+            posts = {}
+        post = posts.get(f"Post:{story['id']}")
+        parts = [post, *post.values()] if isinstance(post, dict) else []
+        verdicts = [part["isLockedPreviewOnly"] for part in parts if _says_preview_or_not(part)]
         if verdicts:
             return any(verdicts)
     return _is_declared_paid(tree)
+
+
+def _says_preview_or_not(part: object) -> bool:
+    return isinstance(part, dict) and "isLockedPreviewOnly" in part
 
 
 def _is_declared_paid(tree: Any | None) -> bool:
@@ -151,7 +157,7 @@ def _is_declared_paid(tree: Any | None) -> bool:
     for block in tree.xpath("//script[@type='application/ld+json']/text()") if tree is not None else ():
         try:
             declared = json.loads(block)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(declared, dict) and declared.get("isAccessibleForFree") in (False, "False", "false"):
             return True

@@ -25,12 +25,13 @@ _SIGNATURES = {
     b"\xff\xd8\xff": "JPEG",
     b"GIF8": "GIF",
 }
+# What may come before the root element is matched once for all (atomic groups), or hostile pages would take for ever.
 _LOOKS_LIKE_HTML = re.compile(
-    r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
+    r"\s*(?:<\?xml[^>]*>\s*)?(?>(?:<!--.*?-->)\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
 )
 _XML_TYPES = {"application/xml", "text/xml"}
 _XML_ROOT = re.compile(
-    rb"\A(?:\xef\xbb\xbf)?\s*(?:<\?.*?\?>\s*|<!--.*?-->\s*|<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>\s*)*"
+    rb"\A(?:\xef\xbb\xbf)?\s*(?>(?:<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>)\s*)*"
     rb"<(?:[\w-]+:)?(?P<name>[\w-]+)[\s/>]",
     re.DOTALL,
 )
@@ -100,6 +101,8 @@ def read(link: str, page: Page, stem: str) -> markdown.MarkdownFile:
 def _article(link: str, page: Page, author: User, source_link: str | None) -> RawArticle:
     if _LOGIN_PATH.search(urlsplit(page.url).path) and not _LOGIN_PATH.search(urlsplit(link).path):
         raise LoginWallError(link, f"redirects to {page.url}, a page to log in at")
+    if _leads_to_front_page(link, page.url):
+        raise UnreadableError(link, "redirects to the front page of its site, so the article is not there any more")
     text = page_text(link, page)
     identity = platforms.identify(text if _is_html(page, text) else "", link, page.url)
     if identity.is_preview:
@@ -137,6 +140,11 @@ def xml_root(content: bytes) -> str:
     """Return the name of the root element, without its prefix; empty when the content does not begin as XML does."""
     root = _XML_ROOT.match(content[:BEGINNING])
     return root["name"].decode("ascii", "replace") if root else ""
+
+
+def _leads_to_front_page(link: str, url: str) -> bool:
+    same_site = urlsplit(link).hostname == urlsplit(url).hostname
+    return same_site and platforms.is_front_page(url) and not platforms.is_front_page(link)
 
 
 def _markdown(link: str, page: Page, text: str, stem: str) -> markdown.MarkdownFile:

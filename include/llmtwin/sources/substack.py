@@ -98,7 +98,7 @@ def _posts(address: str, content: bytes) -> list[dict[str, Any]]:
     """
     try:
         posts = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UnreadableError(address, f"is no page of a Substack archive: {error}") from error
     if not isinstance(posts, list) or not all(isinstance(post, dict) for post in posts):
         raise UnreadableError(address, "is no page of a Substack archive: no list of posts")

@@ -126,7 +126,7 @@ def test_a_feed_that_breaks_off_is_read_as_far_as_it_goes(web: Any, author: User
     assert [document.title for document in documents] == ["Engines"]
 
 
-@pytest.mark.parametrize("body", ["", "<html>no feed</html>", '{"version": 1', "\x00\x01"])
+@pytest.mark.parametrize("body", ["", "<html>no feed</html>", '{"version": 1', '{"items":' + "[" * 100_000, "\x00\x01"])
 def test_a_feed_in_which_nothing_can_be_read(web: Any, author: User, open_settings: Settings, body: str) -> None:
     link = web.serve("/feed", body, content_type="application/rss+xml")
     with pytest.raises(UnreadableError, match=r"/feed.*feed"):
