@@ -1,8 +1,8 @@
 """## crawl_sources: an author's writing comes into MongoDB
 
 Trigger it with an author and links to register and crawl them; on schedule, every registered source is crawled again,
-and so is what `sources.yaml` names. Unchanged documents are not written, changed ones are updates, vanished ones deletes
-after two misses, so a second crawl costs nothing.
+and so is what `sources.yaml` names. Unchanged documents are not written, changed ones are updates, vanished ones
+deletes after two misses, so a second crawl costs nothing.
 
 Exports (LinkedIn, Medium, Substack, X, or a folder of texts) are imported once: put them into the folder of imports
 (`LLMTWIN_IMPORTS_DIR`) and give their names. A run with exports and no links crawls nothing else.
