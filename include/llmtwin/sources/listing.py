@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,7 +24,7 @@ from llmtwin.sources.page import TRANSIENT_STATUSES, Session
 from llmtwin.sources.reading import web_article
 from llmtwin.sources.source import Crawl, Known, article, nothing_known
 
-# So many pages in a row without an answer, and the rest is left for the next crawl.
+# So many pages of a host in a row without an answer, and it is left alone until the next crawl.
 PATIENCE = 5
 _GONE = (404, 410)
 
@@ -102,8 +103,8 @@ class _Listing:
     """Links of documents about which nothing more is to be found out."""
     plain_hosts: set[str] = field(default_factory=set)
     """Hosts, with ports, that the list names by http."""
-    without_answer: int = 0
-    """Pages in a row that could not be reached."""
+    without_answer: Counter[str] = field(default_factory=Counter)
+    """Pages in a row that could not be reached, by host."""
 
     def documents(self, link: str, items: Items) -> Iterator[RawArticle]:
         self._note_scheme(link)
@@ -161,14 +162,18 @@ class _Listing:
         """Return the article of an item; None when there is none, which is then on record under its canonical link.
 
         Raises:
-            UnreachableError: It is not the page alone: several in a row had no answer.
+            UnreachableError: It is not the page alone: the list's own host does not answer any more.
         """
+        host = _host(link)
         try:
+            if self.without_answer[host] == PATIENCE:
+                raise UnreachableError(link, f"{host} did not answer for {PATIENCE} pages in a row, and was left alone")
             document = self._on_page(session, item)
         except SourceError as error:
             self._settle(error, link)
+            self._count_without_answer(error, host)
             return None
-        self.without_answer = 0
+        del self.without_answer[host]
         return document.model_copy(
             update={
                 "title": document.title or item.title,
@@ -206,7 +211,6 @@ class _Listing:
         elif not (is_known and isinstance(error, HttpStatusError) and error.status in _GONE):
             error.link = link  # by which what is stored of it is protected
             self.crawl.failures.append(error)
-        self._count_without_answer(error)
 
     def _reason_to_skip(self, error: SourceError, is_known: bool) -> str | None:
         if isinstance(error, PreviewError):
@@ -216,12 +220,14 @@ class _Listing:
         is_without_text = isinstance(error, UnreadableError) and not isinstance(error, ScriptedPageError)
         return "no text" if is_without_text and not is_known and not self.only_articles else None
 
-    def _count_without_answer(self, error: SourceError) -> None:
-        unanswered = isinstance(error, UnreachableError) or (
+    def _count_without_answer(self, error: SourceError, host: str) -> None:
+        if isinstance(error, UnreachableError) or (
             isinstance(error, HttpStatusError) and error.status in TRANSIENT_STATUSES
-        )
-        self.without_answer = self.without_answer + 1 if unanswered else 0
-        if self.without_answer == PATIENCE:
+        ):
+            self.without_answer[host] = min(self.without_answer[host] + 1, PATIENCE)
+        else:
+            del self.without_answer[host]
+        if self.without_answer[host] == PATIENCE and host == _host(self.crawl.source_link):
             raise UnreachableError(
                 self.crawl.source_link,
                 f"{PATIENCE} pages in a row had no answer, so the rest is left for the next crawl; the last: {error}",
@@ -236,3 +242,8 @@ class _Listing:
         """Return where to ask for a canonical link, which says https even of a site that has only http."""
         rest = link.removeprefix("https://")
         return f"http://{rest}" if rest.partition("/")[0] in self.plain_hosts else link
+
+
+def _host(link: str) -> str:
+    """Return the host and port of a canonical link."""
+    return link.partition("://")[2].partition("/")[0]

@@ -315,6 +315,22 @@ def test_a_server_that_stops_answering_is_left_alone(web: Any, author: User, ope
     assert len(web.requests) == 2 + listing.PATIENCE
 
 
+def test_another_host_that_stops_answering_does_not_stop_the_crawl(
+    web: Any, author: User, open_settings: Settings, on_this_machine: Any
+) -> None:
+    on_this_machine("elsewhere.test")
+    web.serve("/posts/engines", article_page("Engines"))
+    for n in range(9):
+        web.serve(f"/busy/{n}", "busy", 429, Retry_After="3600")
+    busy = [rss_item("Busy", f"http://elsewhere.test:{web.port}/busy/{n}") for n in range(9)]
+    feed = web.serve("/feed", rss(*busy, rss_item("Engines", "/posts/engines")))
+    started, (document,) = finished(feed, author, open_settings)
+    assert document.title == "Engines"
+    assert len(started.failures) == 9
+    assert "was left alone" in str(started.failures[-1])
+    assert len([path for path, _ in web.requests if path.startswith("/busy/")]) == listing.PATIENCE
+
+
 def test_an_entry_that_redirects_in_a_circle_or_to_a_private_address(
     web: Any, author: User, open_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
