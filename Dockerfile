@@ -6,7 +6,7 @@ USER root
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends chromium git \
     && rm -rf /var/lib/apt/lists/* \
-    && install --directory --owner airflow --group root --mode 0775 /opt/airflow/data /opt/llmtwin
+    && install --directory --owner airflow --group root --mode 0775 /opt/airflow/data/imports /opt/airflow/data /opt/llmtwin
 
 USER airflow
 WORKDIR /opt/llmtwin

@@ -11,8 +11,8 @@
     │   ├── RateLimitError       the server wants to be left alone for a longer while
     │   ├── RobotsError          the site's robots.txt asks programs to keep away
     │   ├── LoginWallError       the page wants a login first
-    │   ├── BrowserError         a browser is needed, and there is none, or it does not start
     │   │   └── PreviewError     the page shows the beginning; the rest is for members or subscribers
+    │   ├── BrowserError         a browser is needed, and there is none, or it does not start
     │   ├── ExportLimitError     an export is larger than settings allow
     │   └── UnreadableError      answered, but holds no text we can read (empty, PDF, too large, wrong encoding)
     │       └── ScriptedPageError    a page that only a browser could draw
