@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
+import shutil
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -18,7 +21,7 @@ from llmtwin.sources.browser.executable import find_executable
 from llmtwin.sources.browser.proxy import GuardedProxy, guarded_proxy
 
 if TYPE_CHECKING:
-    from playwright.async_api import Page, Request, StorageState
+    from playwright.async_api import Browser, Page, Request, StorageState
 
 _Result = TypeVar("_Result")
 
@@ -138,6 +141,7 @@ async def open_tab(
                     proxy={"server": proxy.url, "bypass": "<-loopback>"},
                     timeout=_LAUNCH_SECONDS * 1000,
                 )
+                profile = await _profile(browser)
             except Error as error:
                 why = next((why for sign, why in _LAUNCH_PROBLEMS.items() if sign in error.message), _first_line(error))
                 raise BrowserError(link, f"{executable} does not start: {why}") from error
@@ -157,6 +161,8 @@ async def open_tab(
                 yield tab
             finally:
                 await browser.close()
+                # The driver does so too, but not always for a browser that was killed; and it holds the session.
+                shutil.rmtree(profile, ignore_errors=True)
     except TimeoutError as error:
         limit = f"{settings.browser_max_seconds:g} s (LLMTWIN_BROWSER_MAX_SECONDS)"
         raise UnreachableError(link, f"the browser was not done within {limit}") from error
@@ -188,6 +194,13 @@ def run(work: Coroutine[Any, Any, _Result]) -> _Result:
                 with suppress(RuntimeError):  # it has ended meanwhile, and its loop is closed
                     loop.call_soon_threadsafe(task.cancel)
             raise
+
+
+async def _profile(browser: Browser) -> Path:
+    """Return the folder that the driver has made for this browser."""
+    session = await browser.new_browser_cdp_session()
+    command = shlex.split((await session.send("SystemInfo.getInfo"))["commandLine"])
+    return next(Path(part.partition("=")[2]) for part in command if part.startswith("--user-data-dir="))
 
 
 def _first_line(error: Exception) -> str:

@@ -116,15 +116,19 @@ def test_nothing_outlives_an_error(site: LinkedInSite, tmp_path: Path) -> None:
     assert psutil.wait_procs(family, timeout=30)[1] == []
 
 
-def test_a_browser_that_dies_is_told(site: LinkedInSite, tmp_path: Path) -> None:
+def test_a_browser_that_dies_is_told_and_leaves_no_profile(site: LinkedInSite, tmp_path: Path) -> None:
+    profiles: list[Path] = []
+
     async def crash() -> None:
         async with browser.open_tab(LINK, settings_in(tmp_path)) as tab:
             for process in browsers(psutil.Process()):
+                profiles.append(profile(process))
                 process.kill()
             await tab.goto(f"{site.url}/login")
 
     with pytest.raises(UnreachableError, match="browser"):
         browser.run(crash())
+    assert [folder.exists() for folder in profiles] == [False]
 
 
 def test_a_crawl_has_so_much_time_and_no_more(site: LinkedInSite, tmp_path: Path) -> None:
