@@ -31,6 +31,7 @@
     ├── NoTextError              a document holds no text once it is cleaned (a ValueError too: its row is rejected)
     ├── EmbeddingError           a model cannot be found or loaded
     ├── VectorStoreError         Qdrant is down, or holds something else than expected
+    ├── ApiKeyError              no such API key, or its file is damaged
     └── LocalStackError          a local service cannot be installed, started or stopped
         └── PortInUseError       names the port and the setting that moves it
 
@@ -166,6 +167,10 @@ class EmbeddingError(LlmtwinError):
 
 class VectorStoreError(LlmtwinError):
     """Qdrant is down, or holds something else than expected."""
+
+
+class ApiKeyError(LlmtwinError):
+    """An API key of the gateway is unknown or taken, or the file of keys is damaged."""
 
 
 class LocalStackError(LlmtwinError):

@@ -69,7 +69,9 @@ class Settings(BaseSettings):
     )
     crawl_pause_seconds: float = Field(default=1.0, ge=0, description="between two requests of a crawl to one host")
     crawl_max_pages: int = Field(default=1_000, ge=1, description="of one feed, sitemap or archive; the newest first")
-    crawl_cache_bytes: int = Field(default=1_000_000_000, ge=0, description="pages kept to ask only for changes; 0: none")
+    crawl_cache_bytes: int = Field(
+        default=1_000_000_000, ge=0, description="pages kept to ask only for changes; 0: none"
+    )
     crawl_max_page_bytes: int = Field(default=20_000_000, gt=0)
     crawl_max_file_bytes: int = Field(default=1_000_000, gt=0, description="larger files of a repository are skipped")
     crawl_max_repository_bytes: int = Field(default=500_000_000, gt=0, description="read of one repository in a crawl")
@@ -94,10 +96,13 @@ class Settings(BaseSettings):
 
     # Imports of exports
     imports_dir: Path | None = Field(
-        default=None, description="exports in it may always be imported, without crawl_allow_local; default: data_dir/imports"
+        default=None,
+        description="exports in it may always be imported, without crawl_allow_local; default: data_dir/imports",
     )
     import_max_bytes: int = Field(default=2_000_000_000, gt=0, description="read of one export, unpacked")
-    import_max_member_bytes: int = Field(default=250_000_000, gt=0, description="read of one file of an export, unpacked")
+    import_max_member_bytes: int = Field(
+        default=250_000_000, gt=0, description="read of one file of an export, unpacked"
+    )
     import_max_ratio: int = Field(default=200, ge=1, description="a file that unpacks to more times its size is a bomb")
 
     # Micro-batches
@@ -123,6 +128,36 @@ class Settings(BaseSettings):
         default="auto", description="auto: torch where there is a GPU, OpenVINO elsewhere"
     )
     embedding_batch_size: int = Field(default=8, ge=1)
+
+    # Gateway
+    gateway_host: str = Field(default="127.0.0.1", description="the address it listens on")
+    gateway_port: int = Field(default=8080, ge=1, le=65535)
+    gateway_keys_file: Path | None = Field(
+        default=None, description="hashes of API keys, see `llmtwin keys`; default: gateway/keys.json in data_dir"
+    )
+    gateway_require_key: bool = Field(default=False, description="even while there is no API key at all")
+    gateway_rate_limit: str = Field(
+        default="600/minute", description="requests of one key, or of one address without; by semicolon; empty: none"
+    )
+    gateway_trusted_proxies: str = Field(
+        default="", description="addresses by comma whose X-Forwarded-For names the client; empty: none"
+    )
+    gateway_max_body_bytes: int = Field(default=2_000_000, gt=0)
+    gateway_timeout_seconds: float = Field(default=300.0, gt=0, description="between two signs of life from vLLM")
+    gateway_tokenizer: str | None = Field(
+        default=None, description="folder or hub id; default: what vLLM says it serves"
+    )
+    gateway_log_prompts: bool = Field(default=False, description="write prompts and answers to the log")
+
+    # What the twin knows and whose voice it has
+    twin_author: str | None = Field(default=None, description="full name; default: whose texts were found")
+    rag_answer_tokens: int = Field(
+        default=512, ge=1, description="of the window, kept free for an answer without max_tokens"
+    )
+    rag_timeout_seconds: float = Field(default=20.0, gt=0, description="for finding passages, the LLM's share included")
+    rag_when_unavailable: Literal["answer", "refuse"] = Field(
+        default="answer", description="while Qdrant is down: answer without passages and say so, or 503"
+    )
 
     @field_validator("*", mode="before")
     @classmethod
@@ -156,6 +191,12 @@ class Settings(BaseSettings):
     def models(self) -> Path:
         """Where converted models are cached."""
         return self.models_dir or self.data / "models"
+
+    @property
+    def gateway_keys(self) -> Path:
+        """Where the hashes of API keys lie."""
+        file = self.gateway_keys_file or self.data / "gateway" / "keys.json"
+        return file if file.is_absolute() else self.home / file
 
     @property
     def mongodb(self) -> str:
