@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from llmtwin.sources import html_content
+from llmtwin.sources.html_boilerplate import drop_boilerplate
 from llmtwin.sources.html_markdown import to_markdown
+from llmtwin.sources.html_parsing import parse
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,9 @@ def extract(html: str, url: str) -> Extract:
     """
     from llmtwin.sources import html_metadata
 
-    tree = _parse(html)
-    if tree is None:
-        return Extract("", None, None, asks_for_password=False)
+    tree = parse(html)
     asks_for_password = bool(tree.xpath("//input[@type='password']"))
     about = html_metadata.read(tree, url)
-    html_content.drop_boilerplate(tree)
     markdown = to_markdown(html_content.article(tree), url)
     return Extract(markdown, about.title, about.published_at, asks_for_password)
 
@@ -50,22 +48,6 @@ def fragment(html: str, url: str = "") -> str:
         html: The piece, or a whole file of it.
         url: Where relative links start from.
     """
-    tree = _parse(html)
-    if tree is None:
-        return ""
-    html_content.drop_boilerplate(tree)
+    tree = parse(html)
+    drop_boilerplate(tree)
     return to_markdown(tree, url)
-
-
-def _parse(html: str) -> Any | None:
-    """Return the root element, or None when there is none."""
-    from lxml import etree
-    from lxml.html import HTMLParser, document_fromstring
-
-    # In bytes, because lxml refuses text that declares an encoding of its own.
-    content = html.replace("\0", "").encode("utf-8", "replace")
-    parser = HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
-    try:
-        return document_fromstring(content, parser=parser)
-    except etree.ParserError:
-        return None

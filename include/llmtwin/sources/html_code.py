@@ -13,14 +13,16 @@ _LANGUAGE_CLASS = re.compile(
 )
 # Classes that stand beside the bare name of the language: `hljs python`, `sourceCode python`, `highlight python`.
 _BESIDE_A_LANGUAGE = {"hljs", "sourcecode", "highlight", "prettyprint", "chroma"}
-_NO_LANGUAGES = set(
-    "default none notranslate source text plaintext plain code txt undefined auto nohighlight linenums copyable "
-    "js-code-highlight wrap number-lines numbersource highlight shiki block fallback".split()
-)
+_NO_LANGUAGES = {
+    *("default", "none", "auto", "undefined", "fallback", "nohighlight", "notranslate"),
+    *("text", "txt", "plain", "plaintext", "source", "code", "block", "wrap", "copyable"),
+    *("linenums", "number-lines", "numbersource", "highlight", "js-code-highlight", "shiki"),
+}
 _ALIASES = {"ipython3": "python", "ipython": "python", "python3": "python"}
-_LINE_NUMBERS = (
-    "lineno linenos line-number line-numbers ln lnt gutter linenumber line-numbers-rows rouge-gutter".split()
-)
+_LINE_NUMBERS = {
+    *("lineno", "linenos", "linenumber", "line-number", "line-numbers", "line-numbers-rows"),
+    *("ln", "lnt", "gutter", "rouge-gutter"),
+}
 _SHELL_OF_A_BLOCK = ("div", "span", "figure")
 _BLANK_LINES_AROUND = re.compile(r"\A(?:[ \t]*\n)+|(?:\n[ \t]*)+\Z")
 
@@ -58,7 +60,7 @@ def _is_in(tree: Any, element: Any) -> bool:
 
 
 def _line_table(pre: Any) -> Any | None:
-    """Return the table that highlighters (Rouge, Pygments, Chroma) make of line numbers and code, if `pre` is in one."""
+    """Return the table that highlighters (Rouge, Pygments, Chroma) make of line numbers and code, if it is in one."""
     for table in pre.iterancestors("table"):
         cells = list(table.iter("td"))
         if all(cell.find(".//pre") is not None or not cell.text_content().strip() for cell in cells):

@@ -1,4 +1,4 @@
-"""Footnotes of HTML, whose shapes differ from tool to tool, as Markdown writes them: ``[^1]`` and ``[^1]: the note``."""
+"""Footnotes of HTML, different in every tool, as Markdown writes them: ``[^1]`` and ``[^1]: the note``."""
 
 from __future__ import annotations
 
@@ -31,10 +31,9 @@ def make_footnotes_plain(tree: Any, url: str = "") -> None:
             continue
         notes.setdefault(note, label[1])
         _replace_by_text(link, f"[^{notes[note]}]")
-    for note, label in notes.items():
-        _begin(
-            note, label, {identifier for identifier, element in targets.items() if order[element] < order[note]}, url
-        )
+    for note, text in notes.items():
+        earlier = {identifier for identifier, element in targets.items() if order[element] < order[note]}
+        _begin(note, text, earlier, url)
 
 
 def _fragment_of(href: str, url: str) -> str | None:

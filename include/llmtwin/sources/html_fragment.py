@@ -5,28 +5,13 @@ Pages off the web go through `llmtwin.sources.html`, which has to find the artic
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
 from llmtwin.sources.html_markdown import to_markdown
+from llmtwin.sources.html_parsing import parse
 
-# lxml reads them, but does not let anybody write them.
-_CONTROL_CHARACTERS = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-
-
-def parse(html: str) -> Any:
-    """Return the tree of a page, or of a piece of one; never fails."""
-    from lxml import html as lxml_html
-
-    content = f"<!doctype html><meta charset=utf-8><body>{html}".replace("\0", "").encode(errors="replace")
-    parser = lxml_html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
-    tree = lxml_html.document_fromstring(content, parser=parser)
-    for element in tree.iter():
-        for part in ("text", "tail"):
-            if (text := getattr(element, part)) and _CONTROL_CHARACTERS.search(text):
-                setattr(element, part, _CONTROL_CHARACTERS.sub("", text))
-    return tree
+__all__ = ["by_class", "fragment_to_markdown", "parse", "words"]
 
 
 def by_class(tree: Any, name: str) -> list[Any]:

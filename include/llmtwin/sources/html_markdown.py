@@ -9,30 +9,21 @@ from typing import Any
 from llmtwin.sources.html_code import make_code_plain
 from llmtwin.sources.html_footnotes import make_footnotes_plain
 
-_NO_TEXT = (
-    "head script style noscript template iframe object svg canvas audio video img picture source map "
-    "button input select textarea progress meter dialog"
-).split()
+_MEDIA = ("iframe", "object", "svg", "canvas", "audio", "video", "img", "picture", "source", "map")
+_CONTROLS = ("button", "input", "select", "textarea", "progress", "meter", "dialog")
+_NO_TEXT = ("head", "script", "style", "noscript", "template", *_MEDIA, *_CONTROLS)
 _FOR_READERS_ONLY = ("visually-hidden", "visuallyhidden", "sr-only", "screen-reader-text", "screenreader-only")
-_WITHOUT_MEANING = (
-    "span",
-    "font",
-    "center",
-    "big",
-    "small",
-    "label",
-    "form",
-    "picture",
-    "abbr",
-    "time",
-    "wbr",
-    "u",
-    "ins",
-)
-_INLINE = frozenset("a b strong i em cite q s del code kbd samp sub sup mark var dfn tt".split())
-_BLOCKS = frozenset(
-    "p div section article header footer main aside nav blockquote ul ol li dl dt dd table pre figure figcaption "
-    "h1 h2 h3 h4 h5 h6 hr details summary address fieldset".split()
+_WITHOUT_MEANING = ("span", "font", "center", "big", "small", "label", "form", "abbr", "time", "wbr", "u", "ins")
+_EMPHASIS = ("b", "strong", "i", "em", "cite", "q", "s", "del", "mark", "var", "dfn")
+_INLINE = ("a", "code", "kbd", "samp", "tt", "sub", "sup", *_EMPHASIS)
+_SECTIONS = ("div", "section", "article", "header", "footer", "main", "aside", "nav", "details", "address", "fieldset")
+_LISTS = ("ul", "ol", "li", "dl", "dt", "dd")
+_HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
+_BLOCKS = (
+    *("p", "blockquote", "table", "pre", "figure", "figcaption", "summary", "hr"),
+    *_SECTIONS,
+    *_LISTS,
+    *_HEADINGS,
 )
 _KEPT_ATTRIBUTES = {"a": ("href",), "ol": ("start",), "code": ("class",), "td": ("colspan",), "th": ("colspan",)}
 _PERMALINK_SIGNS = {"", "#", "¶", "§", "🔗", "link", "Permalink", "Link to heading", "Anchor"}
@@ -239,9 +230,8 @@ def _flatten(tree: Any) -> None:
 
 def _strip_attributes(tree: Any) -> None:
     for element in tree.iter("*"):
-        kept = {name: element.get(name) for name in _KEPT_ATTRIBUTES.get(element.tag, ()) if element.get(name)}
-        element.attrib.clear()
-        element.attrib.update(kept)
+        for name in set(element.attrib).difference(_KEPT_ATTRIBUTES.get(element.tag, ())):
+            del element.attrib[name]
 
 
 def _spaced(markdown: str) -> Iterator[str]:
