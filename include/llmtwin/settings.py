@@ -1,8 +1,8 @@
 """All settings, read in this one place.
 
-Every field is an environment variable: its name in capitals behind ``LLMTWIN_``; the three server URLs also answer to
-their plain names (``MONGODB_URL``, ``RABBITMQ_URL``, ``QDRANT_URL``). A ``.env`` file in the project's folder is read
-first. ``.env.example`` lists them all, and a test keeps it so.
+Every field is an environment variable: its name in capitals behind ``LLMTWIN_``; the server URLs also answer to their
+plain names (``MONGODB_URL``, ``RABBITMQ_URL``, ``QDRANT_URL``, ``VLLM_URL``). A ``.env`` file in the project's folder is
+read first. ``.env.example`` lists them all, and a test keeps it so.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from llmtwin.errors import SettingsError
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
 def project_home() -> Path:
@@ -129,6 +130,22 @@ class Settings(BaseSettings):
     )
     embedding_batch_size: int = Field(default=8, ge=1)
 
+    # vLLM and the registry of adapters
+    vllm_url: str | None = Field(default=None, validation_alias=AliasChoices("LLMTWIN_VLLM_URL", "VLLM_URL"))
+    vllm_port: int = Field(default=8000, ge=1, le=65535)
+    vllm_device: Literal["auto", "cpu", "gpu"] = Field(default="auto", description="auto: gpu where there is one")
+    vllm_gpus: int = Field(default=1, ge=1, description="GPUs that share one model (tensor parallel)")
+    vllm_gpu_memory: float = Field(default=0.9, gt=0, le=1, description="share of the GPU's memory that vLLM takes")
+    vllm_cpu_cache_gb: int = Field(default=1, ge=1, description="memory for the KV cache, on the CPU")
+    vllm_max_model_len: int = Field(default=2048, ge=256, description="the window in tokens, question and answer")
+    vllm_max_lora_rank: int = Field(default=16, ge=1, le=256, description="adapters of a higher rank are refused")
+    vllm_max_adapters: int = Field(default=2, ge=1, description="adapters in use at the same time")
+    base_model: str = Field(default=SMOLLM2, description="hub id or folder; the default is built from PyPI")
+    base_model_quantization: Literal["none", "bitsandbytes", "awq", "fp8"] = Field(
+        default="none", description="all but none want a GPU; awq wants a model that is quantized so"
+    )
+    registry_dir: Path | None = Field(default=None, description="adapters and their index; default: data_dir/registry")
+
     # Gateway
     gateway_host: str = Field(default="127.0.0.1", description="the address it listens on")
     gateway_port: int = Field(default=8080, ge=1, le=65535)
@@ -193,6 +210,12 @@ class Settings(BaseSettings):
         return self.models_dir or self.data / "models"
 
     @property
+    def registry(self) -> Path:
+        """Where the registry of adapters lies."""
+        folder = self.registry_dir or self.data / "registry"
+        return folder if folder.is_absolute() else self.home / folder
+
+    @property
     def gateway_keys(self) -> Path:
         """Where the hashes of API keys lie."""
         file = self.gateway_keys_file or self.data / "gateway" / "keys.json"
@@ -212,6 +235,11 @@ class Settings(BaseSettings):
     def qdrant(self) -> str:
         """The Qdrant URL in force."""
         return self.qdrant_url or f"http://127.0.0.1:{self.qdrant_port}"
+
+    @property
+    def vllm(self) -> str:
+        """vLLM's URL in force."""
+        return self.vllm_url or f"http://127.0.0.1:{self.vllm_port}"
 
 
 @lru_cache
