@@ -32,11 +32,16 @@
     ├── EmbeddingError           a model cannot be found or loaded
     ├── VectorStoreError         Qdrant is down, or holds something else than expected
     ├── ApiKeyError              no such API key, or its file is damaged
+    ├── RegistryError            no such version of the twin, not in this status, or the index is damaged
+    │   └── AdapterError         a folder holds no LoRA adapter that can be served; names the folder
+    ├── VllmError                vLLM is down, or refuses an adapter
     └── LocalStackError          a local service cannot be installed, started or stopped
         └── PortInUseError       names the port and the setting that moves it
 
 Messages say what happened, to what, and what to do.
 """
+
+from pathlib import Path
 
 
 class LlmtwinError(Exception):
@@ -171,6 +176,28 @@ class VectorStoreError(LlmtwinError):
 
 class ApiKeyError(LlmtwinError):
     """An API key of the gateway is unknown or taken, or the file of keys is damaged."""
+
+
+class RegistryError(LlmtwinError):
+    """The registry holds no such version, not in the status that is needed, or its index is damaged."""
+
+
+class AdapterError(RegistryError):
+    """A folder holds no LoRA adapter that can be served.
+
+    Args:
+        folder: The folder.
+        reason: What is wrong and what to do, without the folder.
+    """
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        super().__init__(f"{folder} cannot be served: {reason}")
+        self.folder = folder
+        self.reason = reason
+
+
+class VllmError(LlmtwinError):
+    """vLLM is down, or refuses an adapter."""
 
 
 class LocalStackError(LlmtwinError):

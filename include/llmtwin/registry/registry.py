@@ -1,0 +1,238 @@
+"""The registry on disk.
+
+::
+
+    <folder>/index.json              every version and its status; replaced as a whole
+    <folder>/adapters/<version>/     adapter_config.json, adapter_model.safetensors; read-only, never changed
+
+A version's folder is there before the index names it, so whoever reads needs no lock. Writers take turns.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from llmtwin.errors import RegistryError
+from llmtwin.files import durable, sync_folder, write_json
+from llmtwin.registry.adapter import digest_of, read_adapter
+from llmtwin.registry.version import Status, Version
+
+_LOCK_SECONDS = 30.0
+
+
+class Registry:
+    """The versions of the twin.
+
+    Args:
+        folder: Where they lie; need not exist before the first one is registered.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+        self.adapters = self.folder / "adapters"
+        self._index = self.folder / "index.json"
+
+    def versions(self) -> list[Version]:
+        """Return all versions, the oldest first.
+
+        Raises:
+            RegistryError: The index is damaged.
+        """
+        return self._read().versions
+
+    def get(self, version: str) -> Version:
+        """Return one version.
+
+        Raises:
+            RegistryError: There is none of this name, or the index is damaged.
+        """
+        return self._read().get(version)
+
+    def production(self) -> Version | None:
+        """Return the version that is served as ``twin``; None while there is none, and the base model answers.
+
+        Raises:
+            RegistryError: The index is damaged.
+        """
+        return next((found for found in self.versions() if found.status is Status.PRODUCTION), None)
+
+    def folder_of(self, version: str) -> Path:
+        """Return the folder of a version's adapter.
+
+        Raises:
+            RegistryError: There is no such version.
+        """
+        return self.adapters / self.get(version).version
+
+    def verify(self, version: str) -> Version:
+        """Return a version after comparing its weights with what was registered.
+
+        Raises:
+            RegistryError: There is no such version, or its files are damaged or not what they were.
+        """
+        found = self.get(version)
+        folder = self.folder_of(version)
+        read_adapter(folder)
+        if digest_of(folder) != found.digest:
+            raise RegistryError(f"version {version}: {folder} is not what was registered: promote another version")
+        return found
+
+    def register(self, source: Path, base_model: str, max_rank: int) -> Version:
+        """Copy an adapter into the registry, as a candidate under the next number.
+
+        Args:
+            source: The folder that ``peft`` saved.
+            base_model: The model that is served; hub id or folder.
+            max_rank: The highest rank that is served.
+
+        Raises:
+            AdapterError: The folder holds no whole LoRA adapter that fits what is served.
+            RegistryError: The index is damaged, or another writer does not end.
+        """
+        adapter = read_adapter(source)
+        adapter.require_servable(base_model, max_rank)
+        with self._writing() as index:
+            number = 1 + max([0, *(int(name) for name in self._taken(index) if name.isdecimal())])
+            target = self.adapters / str(number)
+            self._copy(adapter.files, target)
+            version = Version(
+                version=target.name,
+                status=Status.CANDIDATE,
+                base_model=adapter.base_model,
+                rank=adapter.rank,
+                digest=digest_of(target),
+                created_at=datetime.now(UTC),
+            )
+            index.versions.append(version)
+        return version
+
+    def accept(self, version: str) -> Version:
+        """Say that a candidate may go into production.
+
+        Raises:
+            RegistryError: There is no such version, or it is no candidate.
+        """
+        with self._writing() as index:
+            return index.move(version, Status.ACCEPTED, {Status.CANDIDATE})
+
+    def promote(self, version: str) -> Version:
+        """Serve an accepted version as ``twin``, or one that was so before. The one served until now is archived.
+
+        Raises:
+            RegistryError: There is no such version, or it was never accepted.
+        """
+        with self._writing() as index:
+            found = index.get(version)
+            was_served = found.status is Status.ARCHIVED and found.promoted_at is not None
+            if found.status is not Status.ACCEPTED and not was_served:
+                raise RegistryError(f"version {version} is {found.status}: accept it before it is promoted")
+            index.put_into_production(version)
+            index.history.append(version)
+            return index.get(version)
+
+    def rollback(self) -> Version:
+        """Serve again what was served before the version in production, which is archived.
+
+        Raises:
+            RegistryError: Nothing was served before.
+        """
+        with self._writing() as index:
+            if len(index.history) < 2:
+                raise RegistryError("no version was in production before this one: there is nothing to roll back to")
+            index.history.pop()
+            index.put_into_production(index.history[-1])
+            return index.get(index.history[-1])
+
+    def archive(self, version: str) -> Version:
+        """Lay aside a version that is not to be served.
+
+        Raises:
+            RegistryError: There is no such version, or it is in production.
+        """
+        with self._writing() as index:
+            return index.move(version, Status.ARCHIVED, {Status.CANDIDATE, Status.ACCEPTED})
+
+    def _read(self) -> _Index:
+        try:
+            return _Index.model_validate_json(self._index.read_bytes())
+        except FileNotFoundError:
+            return _Index()
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise RegistryError(f"{self._index} is damaged ({reason}): restore it from a backup") from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[_Index]:
+        """Hold the lock; the index is written when the block ends without an error."""
+        self.adapters.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.folder / "index.lock", timeout=_LOCK_SECONDS):
+                index = self._read()
+                yield index
+                write_json(self._index, index.model_dump(mode="json"), indent=True)
+        except Timeout as error:
+            raise RegistryError(
+                f"another program has been writing to {self.folder} for {_LOCK_SECONDS:.0f} s"
+            ) from error
+
+    def _taken(self, index: _Index) -> set[str]:
+        """Return every version's name, also of a folder that a crash left without its line in the index."""
+        return {version.version for version in index.versions} | {path.name for path in self.adapters.iterdir()}
+
+    def _copy(self, files: tuple[Path, ...], target: Path) -> None:
+        """Make ``target`` appear with all files, safe from a power cut and from being written to."""
+        working = Path(tempfile.mkdtemp(prefix=".registering-", dir=self.adapters))
+        try:
+            for file in files:
+                with file.open("rb") as source, durable(working / file.name) as copy:
+                    shutil.copyfileobj(source, copy, 1 << 20)
+                (working / file.name).chmod(0o444)
+            working.chmod(0o755)
+            working.rename(target)
+        finally:
+            shutil.rmtree(working, ignore_errors=True)
+        sync_folder(self.adapters)
+
+
+class _Index(BaseModel):
+    """What ``index.json`` holds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    layout: Literal[1] = 1
+    versions: list[Version] = []
+    history: list[str] = []
+    """The versions that went into production one after the other; the last one is there now."""
+
+    def get(self, version: str) -> Version:
+        for found in self.versions:
+            if found.version == version:
+                return found
+        known = ", ".join(found.version for found in self.versions) or "none yet"
+        raise RegistryError(f"there is no version {version!r} in the registry: {known}")
+
+    def move(self, version: str, to: Status, sources: set[Status]) -> Version:
+        found = self.get(version)
+        if found.status not in sources:
+            raise RegistryError(f"version {version} is {found.status} and cannot become {to}")
+        return self._replace(found.model_copy(update={"status": to}))
+
+    def put_into_production(self, version: str) -> None:
+        for found in self.versions:
+            if found.status is Status.PRODUCTION:
+                self._replace(found.model_copy(update={"status": Status.ARCHIVED}))
+        now = {"status": Status.PRODUCTION, "promoted_at": datetime.now(UTC)}
+        self._replace(self.get(version).model_copy(update=now))
+
+    def _replace(self, version: Version) -> Version:
+        self.versions = [version if found.version == version.version else found for found in self.versions]
+        return version

@@ -1,0 +1,47 @@
+"""A version of the twin: one adapter and what is known about it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import PurePosixPath
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+# Also a folder's name and a part of a model's name in requests: no separators, no leading dot.
+VERSION_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+
+class Status(StrEnum):
+    """How far a version has come: candidate → accepted → production → archived, and back to production."""
+
+    CANDIDATE = "candidate"
+    ACCEPTED = "accepted"
+    PRODUCTION = "production"
+    ARCHIVED = "archived"
+
+
+class Version(BaseModel):
+    """One version of the twin. Its adapter never changes; its status does."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: str = Field(pattern=VERSION_PATTERN)
+    status: Status
+    base_model: str = Field(description="hub id or folder of the model it was trained on, as its configuration says")
+    rank: int = Field(ge=1, description="the highest rank of its matrices")
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of its weights")
+    created_at: AwareDatetime
+    promoted_at: AwareDatetime | None = Field(default=None, description="when it last went into production")
+
+    @property
+    def served_name(self) -> str:
+        """What requests call it."""
+        return f"twin@{self.version}"
+
+
+def is_same_model(one: str, other: str) -> bool:
+    """Tell whether two names mean the same base model.
+
+    A model has a hub id on one machine and a folder on another, so only the last part counts, whatever its case.
+    """
+    return PurePosixPath(one).name.lower() == PurePosixPath(other).name.lower()

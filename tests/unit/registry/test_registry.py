@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.adapters import BASE_MODEL, save_adapter
+
+from llmtwin.errors import AdapterError, RegistryError
+from llmtwin.registry import Registry, Status, Version
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry(tmp_path / "registry")
+
+
+def register(registry: Registry, tmp_path: Path, seed: int = 0) -> Version:
+    return registry.register(save_adapter(tmp_path / f"trained-{seed}", seed=seed), BASE_MODEL, max_rank=16)
+
+
+def serve(registry: Registry, tmp_path: Path, seed: int) -> Version:
+    version = register(registry, tmp_path, seed).version
+    registry.accept(version)
+    return registry.promote(version)
+
+
+def test_an_empty_registry_has_nothing_in_production_and_creates_nothing(registry: Registry) -> None:
+    assert registry.versions() == []
+    assert registry.production() is None
+    assert not registry.folder.exists()
+
+
+def test_a_registered_adapter_is_a_candidate_with_files_of_its_own(registry: Registry, tmp_path: Path) -> None:
+    version = register(registry, tmp_path)
+    assert (version.version, version.status, version.rank, version.served_name) == ("1", Status.CANDIDATE, 8, "twin@1")
+    assert version.base_model == BASE_MODEL
+    source, folder = tmp_path / "trained-0", registry.folder_of("1")
+    assert folder == registry.folder / "adapters" / "1"
+    assert sorted(path.name for path in folder.iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
+    for file in folder.iterdir():
+        assert file.read_bytes() == (source / file.name).read_bytes()
+        assert file.stat().st_mode & 0o222 == 0
+    assert registry.versions() == [version]
+    assert registry.production() is None
+
+
+def test_the_next_reader_sees_the_same(registry: Registry, tmp_path: Path) -> None:
+    version = serve(registry, tmp_path, 1)
+    assert Registry(registry.folder).production() == version == Registry(registry.folder).get("1")
+
+
+def test_a_version_goes_from_candidate_to_production_and_archives_the_one_before(
+    registry: Registry, tmp_path: Path
+) -> None:
+    serve(registry, tmp_path, 1)
+    second = serve(registry, tmp_path, 2)
+    assert [version.status for version in registry.versions()] == [Status.ARCHIVED, Status.PRODUCTION]
+    assert registry.production() == second
+    assert second.promoted_at is not None
+
+
+def test_only_what_was_accepted_is_promoted(registry: Registry, tmp_path: Path) -> None:
+    register(registry, tmp_path)
+    with pytest.raises(RegistryError, match="version 1 is candidate: accept it"):
+        registry.promote("1")
+    registry.archive("1")
+    with pytest.raises(RegistryError, match="version 1 is archived: accept it"):
+        registry.promote("1")
+    assert registry.production() is None
+
+
+def test_a_status_is_not_taken_twice(registry: Registry, tmp_path: Path) -> None:
+    serve(registry, tmp_path, 1)
+    with pytest.raises(RegistryError, match="production and cannot become accepted"):
+        registry.accept("1")
+    with pytest.raises(RegistryError, match="production and cannot become archived"):
+        registry.archive("1")
+
+
+def test_rollback_goes_back_one_version_at_a_time(registry: Registry, tmp_path: Path) -> None:
+    for seed in (1, 2, 3):
+        serve(registry, tmp_path, seed)
+    assert registry.rollback().version == "2"
+    assert registry.rollback().version == "1"
+    with pytest.raises(RegistryError, match="nothing to roll back to"):
+        registry.rollback()
+    assert registry.promote("3").version == "3"
+    assert registry.rollback().version == "1"
+    assert [version.status for version in registry.versions()].count(Status.PRODUCTION) == 1
+
+
+def test_an_unknown_version_is_named_with_those_that_exist(registry: Registry, tmp_path: Path) -> None:
+    with pytest.raises(RegistryError, match="no version '7' in the registry: none yet"):
+        registry.get("7")
+    register(registry, tmp_path)
+    for name in ("7", "../adapters/1", ""):
+        with pytest.raises(RegistryError, match=r"in the registry: 1$"):
+            registry.folder_of(name)
+
+
+def test_what_cannot_be_served_leaves_no_trace(registry: Registry, tmp_path: Path) -> None:
+    with pytest.raises(AdapterError):
+        registry.register(save_adapter(tmp_path / "large", rank=64), BASE_MODEL, max_rank=16)
+    with pytest.raises(AdapterError):
+        registry.register(tmp_path / "missing", BASE_MODEL, max_rank=16)
+    assert not registry.folder.exists()
+
+
+def test_only_the_adapters_own_files_are_taken(registry: Registry, tmp_path: Path) -> None:
+    folder = save_adapter(tmp_path / "trained")
+    (folder / "optimizer.pt").write_bytes(b"pickle")
+    version = registry.register(folder, BASE_MODEL, max_rank=16)
+    assert not (registry.folder_of(version.version) / "optimizer.pt").exists()
+
+
+def test_a_changed_file_is_found_out(registry: Registry, tmp_path: Path) -> None:
+    register(registry, tmp_path)
+    assert registry.verify("1") == registry.get("1")
+    weights = registry.folder_of("1") / "adapter_model.safetensors"
+    weights.chmod(0o644)
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(RegistryError, match="not what was registered"):
+        registry.verify("1")
+
+
+def test_a_number_that_a_crash_left_behind_is_not_used_again(registry: Registry, tmp_path: Path) -> None:
+    register(registry, tmp_path)
+    (registry.adapters / "2").mkdir()
+    assert register(registry, tmp_path, 1).version == "3"
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"layout": 2}', '{"versions": [{"version": "../../etc"}]}'])
+def test_a_damaged_index_is_reported_and_left_alone(registry: Registry, tmp_path: Path, text: str) -> None:
+    register(registry, tmp_path)
+    index = registry.folder / "index.json"
+    index.write_text(text)
+    with pytest.raises(RegistryError, match=r"index\.json is damaged"):
+        registry.production()
+    with pytest.raises(RegistryError, match=r"index\.json is damaged"):
+        register(registry, tmp_path)
+    assert index.read_text() == text
+
+
+def test_writers_in_several_processes_lose_nothing(registry: Registry, tmp_path: Path) -> None:
+    folder = save_adapter(tmp_path / "trained")
+    code = (
+        "import sys; from pathlib import Path; from llmtwin.registry import Registry\n"
+        "for _ in range(5): Registry(Path(sys.argv[1])).register(Path(sys.argv[2]), sys.argv[3], 16)"
+    )
+    command = [sys.executable, "-c", code, str(registry.folder), str(folder), BASE_MODEL]
+    writers = [subprocess.Popen(command) for _ in range(3)]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    assert sorted(int(version.version) for version in registry.versions()) == list(range(1, 16))
+    assert json.loads((registry.folder / "index.json").read_text())["layout"] == 1
