@@ -55,6 +55,29 @@ def test_generated_text_has_the_reference_vectors(embedder: Embedder, reference:
     assert least_cosine(embedder.embed(texts), reference.embed(texts)) >= 0.9999
 
 
+def test_tokens_have_the_reference_vectors(embedder: Embedder, reference: Embedder) -> None:
+    texts = [*generated(20), "", "x", "word " * 1000]
+    for ours, theirs in zip(embedder.embed_tokens(texts), reference.embed_tokens(texts), strict=True):
+        assert ours.ids.tolist() == theirs.ids.tolist()
+        assert ours.tokens.shape == theirs.tokens.shape == (len(ours.ids), 384)
+        assert np.all((ours.tokens * theirs.tokens).sum(axis=1) >= 0.999)
+        assert ours.text @ theirs.text >= 0.9999
+
+
+def test_tokens_leave_out_special_ones_and_are_cut_to_the_window(embedder: Embedder) -> None:
+    whole, cut, nothing = embedder.embed_tokens(["a word", "word " * 1000, ""])
+    assert whole.ids.tolist() == [1037, 2773]  # [CLS] a word [SEP]
+    assert len(cut.ids) == embedder.max_tokens - 2
+    assert nothing.tokens.shape == (0, 384)
+    assert np.allclose(np.linalg.norm(cut.tokens, axis=1), 1, atol=1e-5)
+
+
+def test_queries_in_one_call_have_the_vectors_of_single_ones(embedder: Embedder) -> None:
+    texts = ["Who?", "What is a sparse graph, and who draws one?"]
+    together = embedder.embed_queries(texts)
+    assert least_cosine(together, np.stack([embedder.embed_query(text) for text in texts])) >= 0.9999
+
+
 @pytest.mark.skipif(not ARTICLES.exists(), reason="the real articles are not on this machine")
 def test_real_articles_have_the_reference_vectors(embedder: Embedder, reference: Embedder) -> None:
     contents = [text for row in json.loads(ARTICLES.read_text()) for text in (row["content"] or {}).values() if text]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from llmtwin.documents import Kind
-from llmtwin.features.embedding.encoder import Encoder
+from llmtwin.features.embedding.encoder import Encoder, TokenVectors
 from llmtwin.features.embedding.model import Model, open_model
 from llmtwin.features.embedding.prompts import document_prompt, model_name, query_prompt
 from llmtwin.settings import Settings
@@ -47,8 +47,16 @@ class Embedder:
 
     def embed_query(self, text: str) -> NDArray[np.float32]:
         """Return a query's unit vector, shape (dimension,)."""
-        vector: NDArray[np.float32] = self._encoder.encode([text], self._query_prompt)[0]
+        vector: NDArray[np.float32] = self.embed_queries([text])[0]
         return vector
+
+    def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the queries' unit vectors, shape (len(texts), dimension), in their order."""
+        return self._encoder.encode(texts, self._query_prompt)
+
+    def embed_tokens(self, texts: Sequence[str]) -> list[TokenVectors]:
+        """Return the texts with a vector for each token; for models that are asked without a prompt."""
+        return self._encoder.encode_tokens(texts)
 
 
 def embedder_for(kind: Kind, settings: Settings) -> Embedder:

@@ -1,7 +1,8 @@
 """The model as an OpenVINO graph: the CPU's way, five times as fast as PyTorch.
 
 The graph is made once from the loaded PyTorch model and kept on disk; a process that finds it imports neither torch nor
-transformers. It holds pooling, dense layers and normalisation too, so that what comes out is the vector.
+transformers. It holds pooling, dense layers and normalisation too, so that what comes out is the vector; the vectors
+of the tokens come out beside it.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from llmtwin.features.embedding.encoder import Encoder
+from llmtwin.features.embedding.encoder import Encoder, TokenVectors, cut, normalized
 from llmtwin.features.embedding.torch_encoder import load_sentence_transformer
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _GRAPH = "model.xml"
+_SENTENCE, _TOKENS = 0, 1  # the graph's outputs
 _INPUTS = ("input_ids", "attention_mask", "pooling_mask")
-_LAYOUT = 1  # raise when the graph's inputs or outputs change
+_LAYOUT = 2  # raise when the graph's inputs or outputs change
 # What the vectors may depend on. The graph made by one version is not used by another.
 _PACKAGES = ("openvino", "sentence-transformers", "torch", "transformers")
 _POOLINGS = {"cls", "max", "mean"}
@@ -65,17 +67,40 @@ class OpenvinoEncoder(Encoder):
     def encode(self, texts: Sequence[str], prompt: str) -> NDArray[np.float32]:
         """Return unit vectors; see `Encoder`."""
         import numpy as np
-        import openvino
 
         vectors = np.empty((len(texts), self.model.dimension), np.float32)
-        if not texts:
-            return vectors
-        rows = [_cut(encoding, self.model.max_tokens) for encoding in self.model.encode(texts, prompt)]
-        prompt_length = self.model.prompt_length(prompt)
+        rows = [cut(encoding, self.model.max_tokens)[0] for encoding in self.model.encode(texts, prompt)]
 
         def store(request: Any, members: list[int]) -> None:
-            vectors[members] = request.get_output_tensor(0).data
+            vectors[members] = request.get_output_tensor(_SENTENCE).data
 
+        self._infer(rows, self.model.prompt_length(prompt), store)
+        return vectors
+
+    def encode_tokens(self, texts: Sequence[str]) -> list[TokenVectors]:
+        """Return a vector for each token; see `Encoder`."""
+        import numpy as np
+
+        cuts = [cut(encoding, self.model.max_tokens) for encoding in self.model.encode(texts)]
+        found: dict[int, TokenVectors] = {}
+
+        def store(request: Any, members: list[int]) -> None:
+            sentences, hidden = (request.get_output_tensor(output).data for output in (_SENTENCE, _TOKENS))
+            for row, member in enumerate(members):
+                ids, plain = cuts[member]
+                found[member] = TokenVectors(
+                    np.asarray(ids)[plain], normalized(hidden[row, : len(ids)][plain]), sentences[row].copy()
+                )
+
+        self._infer([ids for ids, _ in cuts], 0, store)
+        return [found[index] for index in range(len(texts))]
+
+    def _infer(self, rows: list[list[int]], prompt_length: int, store: Callable[[Any, list[int]], None]) -> None:
+        """Run the graph on rows of token ids; `store` is given each finished request and the rows it holds."""
+        import openvino
+
+        if not rows:
+            return
         # Texts of like length share a batch, so that little is padding; the longest first, so that memory grows once.
         order = sorted(range(len(rows)), key=lambda index: -len(rows[index]))
         queue = openvino.AsyncInferQueue(self._compiled)
@@ -84,16 +109,6 @@ class OpenvinoEncoder(Encoder):
             members = order[start : start + self.batch_size]
             queue.start_async(_batch([rows[index] for index in members], prompt_length), members)
         queue.wait_all()
-        return vectors
-
-
-def _cut(encoding: Any, max_tokens: int) -> list[int]:
-    """Return token ids, at most the window's, keeping the special token at the end."""
-    ids: list[int] = encoding.ids
-    if len(ids) <= max_tokens:
-        return ids
-    kept_at_end = encoding.special_tokens_mask[-1]
-    return ids[: max_tokens - kept_at_end] + ids[len(ids) - kept_at_end :]
 
 
 def _batch(rows: list[list[int]], prompt_length: int) -> list[NDArray[np.int64]]:
@@ -155,7 +170,7 @@ def _convert(model: Model, target: Path) -> None:
             features = {"token_embeddings": hidden, "attention_mask": pooling_mask}
             for module in self.head:
                 features = module(features)
-            return torch.nn.functional.normalize(features["sentence_embedding"], dim=-1)
+            return torch.nn.functional.normalize(features["sentence_embedding"], dim=-1), hidden
 
     ids = torch.ones((2, 8), dtype=torch.int64)
     try:

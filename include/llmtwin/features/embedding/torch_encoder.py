@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmtwin.errors import EmbeddingError
-from llmtwin.features.embedding.encoder import Encoder
+from llmtwin.features.embedding.encoder import Encoder, TokenVectors, cut, normalized
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,6 +45,24 @@ class TorchEncoder(Encoder):
                 show_progress_bar=False,
             )
         return np.asarray(vectors, np.float32)
+
+    def encode_tokens(self, texts: Sequence[str]) -> list[TokenVectors]:
+        """Return a vector for each token; see `Encoder`."""
+        import numpy as np
+
+        if not texts:
+            return []
+        with self._lock:
+            outputs: Any = self._transformer.encode(
+                list(texts), output_value=None, batch_size=self.batch_size, show_progress_bar=False
+            )
+        found = []
+        for text, output in zip(self.model.encode(texts), outputs, strict=True):
+            ids, plain = cut(text, self.model.max_tokens)
+            tokens = output["token_embeddings"][: len(ids)].float().cpu().numpy()[plain]
+            whole = output["sentence_embedding"].float().cpu().numpy()
+            found.append(TokenVectors(np.asarray(ids)[plain], normalized(tokens), normalized(whole)))
+        return found
 
 
 def load_sentence_transformer(model: Model, device: str | None = None) -> SentenceTransformer:
