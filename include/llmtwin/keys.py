@@ -46,7 +46,7 @@ class KeyFile:
         self._seen: tuple[int, int, int] | None = None
         self._keys: list[ApiKey] = []
 
-    def keys(self) -> list[ApiKey]:
+    def entries(self) -> list[ApiKey]:
         """Return all keys, revoked ones too, oldest first.
 
         Raises:
@@ -68,7 +68,7 @@ class KeyFile:
         """Return the key that a client sent, unless it is unknown or revoked."""
         digest = _digest(key)
         found = None
-        for known in self.keys():
+        for known in self.entries():
             # All are compared, in constant time: how long it takes tells nothing.
             if hmac.compare_digest(known.sha256, digest) and known.revoked_at is None:
                 found = known
@@ -81,7 +81,7 @@ class KeyFile:
             ApiKeyError: The name is taken, also by a revoked key, or is none.
         """
         with self._locked():
-            if any(known.name == name for known in self.keys()):
+            if any(known.name == name for known in self.entries()):
                 raise ApiKeyError(f"there is a key named {name} already: revoke it and choose another name")
             key = PREFIX + secrets.token_urlsafe(32)
             try:
@@ -90,7 +90,7 @@ class KeyFile:
                 raise ApiKeyError(
                     f"{name!r} is no name of a key: use up to 64 letters, digits, dots, dashes, underscores and @"
                 ) from error
-            self._write([*self.keys(), added])
+            self._write([*self.entries(), added])
         return key
 
     def revoke(self, name: str) -> None:
@@ -100,7 +100,7 @@ class KeyFile:
             ApiKeyError: There is no such key, or it is revoked already.
         """
         with self._locked():
-            keys = self.keys()
+            keys = self.entries()
             if not any(known.name == name and known.revoked_at is None for known in keys):
                 raise ApiKeyError(f"there is no key named {name} that could be revoked: `llmtwin keys list` shows them")
             now = datetime.now(UTC)

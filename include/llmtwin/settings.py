@@ -1,8 +1,8 @@
 """All settings, read in this one place.
 
 Every field is an environment variable: its name in capitals behind ``LLMTWIN_``; the server URLs also answer to their
-plain names (``MONGODB_URL``, ``RABBITMQ_URL``, ``QDRANT_URL``, ``VLLM_URL``). A ``.env`` file in the project's folder is
-read first. ``.env.example`` lists them all, and a test keeps it so.
+plain names (``MONGODB_URL``, ``RABBITMQ_URL``, ``QDRANT_URL``, ``VLLM_URL``). A ``.env`` file in the project's folder
+is read first. ``.env.example`` lists them all, and a test keeps it so.
 """
 
 from __future__ import annotations
@@ -145,6 +145,28 @@ class Settings(BaseSettings):
         default="none", description="all but none want a GPU; awq wants a model that is quantized so"
     )
     registry_dir: Path | None = Field(default=None, description="adapters and their index; default: data_dir/registry")
+
+    # Retrieval: what a question is answered with, unless a request says otherwise
+    retrieval_mode: Literal["hybrid", "dense", "sparse"] = Field(default="hybrid", description="meaning, words, or both")
+    retrieval_top_k: int = Field(default=5, ge=1, le=50, description="passages")
+    retrieval_expansion: int = Field(default=0, ge=0, le=5, description="rephrasings by the LLM, searched besides")
+    retrieval_self_query: bool = Field(
+        default=False, description="let the LLM take author, kind, platform and time from the question"
+    )
+    retrieval_rerank: bool = Field(default=True, description="read what was found once more, and sort it")
+    retrieval_deduplicate: bool = Field(default=True, description="drop passages that say what a better one says")
+    retrieval_parents: bool = Field(default=False, description="give each passage with its neighbours in the document")
+    retrieval_candidates: int = Field(default=30, ge=1, le=200, description="chunks of each kind that are looked at")
+    retrieval_timeout_seconds: float = Field(default=5.0, gt=0, description="for Qdrant to answer a question")
+    retrieval_link_passages: int = Field(default=8, ge=1, le=50, description="passages of a page given by its link")
+    retrieval_links_private: bool = Field(
+        default=False, description="links in a question may reach private and loopback addresses"
+    )
+    rrf_k: int = Field(default=2, ge=1, description="reciprocal rank fusion: the larger, the less the first ranks count")
+    reranker_model: str | None = Field(
+        default=None, description="a cross-encoder, by hub id or folder; default: the text model's own tokens"
+    )
+    reranker_queue: int = Field(default=4, ge=0, description="questions that may wait for the reranker; others do without")
 
     # Gateway
     gateway_host: str = Field(default="127.0.0.1", description="the address it listens on")

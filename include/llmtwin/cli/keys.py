@@ -33,7 +33,7 @@ def list_keys() -> None:
     from llmtwin.settings import get_settings
 
     table = Table("name", "made", "revoked", box=None, pad_edge=False)
-    for key in KeyFile(get_settings().gateway_keys).keys():
+    for key in KeyFile(get_settings().gateway_keys).entries():
         revoked = f"{key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else ""
         table.add_row(key.name, f"{key.created_at:%Y-%m-%d %H:%M}", revoked)
     Console().print(table)
