@@ -147,7 +147,9 @@ class Settings(BaseSettings):
     registry_dir: Path | None = Field(default=None, description="adapters and their index; default: data_dir/registry")
 
     # Retrieval: what a question is answered with, unless a request says otherwise
-    retrieval_mode: Literal["hybrid", "dense", "sparse"] = Field(default="hybrid", description="meaning, words, or both")
+    retrieval_mode: Literal["hybrid", "dense", "sparse"] = Field(
+        default="hybrid", description="dense: meaning; sparse: words"
+    )
     retrieval_top_k: int = Field(default=5, ge=1, le=50, description="passages")
     retrieval_expansion: int = Field(default=0, ge=0, le=5, description="rephrasings by the LLM, searched besides")
     retrieval_self_query: bool = Field(
@@ -162,11 +164,11 @@ class Settings(BaseSettings):
     retrieval_links_private: bool = Field(
         default=False, description="links in a question may reach private and loopback addresses"
     )
-    rrf_k: int = Field(default=2, ge=1, description="reciprocal rank fusion: the larger, the less the first ranks count")
+    rrf_k: int = Field(default=2, ge=1, description="of rank fusion: the larger, the less the first ranks count")
     reranker_model: str | None = Field(
         default=None, description="a cross-encoder, by hub id or folder; default: the text model's own tokens"
     )
-    reranker_queue: int = Field(default=4, ge=0, description="questions that may wait for the reranker; others do without")
+    reranker_queue: int = Field(default=4, ge=0, description="questions that may wait for it; others do without")
 
     # Gateway
     gateway_host: str = Field(default="127.0.0.1", description="the address it listens on")

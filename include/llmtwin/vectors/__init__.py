@@ -16,13 +16,16 @@ from llmtwin.vectors.collections import (
 )
 from llmtwin.vectors.connection import connect
 from llmtwin.vectors.publish import known_vectors, publish_cleaned, publish_embedded
-from llmtwin.vectors.search import Hit, search
+from llmtwin.vectors.search import Hit, QueryVectors, chunk_filter, chunk_query, require_same_model, search
 
 __all__ = [
     "TOMBSTONES",
     "Agreement",
     "Hit",
+    "QueryVectors",
     "aliases",
+    "chunk_filter",
+    "chunk_query",
     "cleaned_alias",
     "collection_names",
     "compare",
@@ -36,6 +39,7 @@ __all__ = [
     "known_vectors",
     "publish_cleaned",
     "publish_embedded",
+    "require_same_model",
     "search",
     "switch_alias",
 ]

@@ -1,10 +1,15 @@
-"""Hybrid search over chunks: meaning (dense) and words (BM25), fused by rank."""
+"""Search over chunks: meaning (dense) and words (BM25), fused by rank in one query.
+
+What a query looks like is said here once; `search` asks it of a client that blocks, `llmtwin.retrieval` of one that
+does not.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from llmtwin.documents import Kind
 from llmtwin.errors import VectorStoreError
@@ -37,22 +42,26 @@ class Hit:
         return f"{self.link}#L{self.lines[0]}-L{self.lines[1]}" if self.lines else self.link
 
 
+@dataclass(frozen=True)
+class QueryVectors:
+    """One wording of a question as vectors; of each kind one, or none to do without that search."""
+
+    dense: Sequence[float] | None = None
+    sparse: tuple[list[int], list[float]] | None = None
+    weight: float = 1.0
+    """How much its ranks count beside those of other wordings."""
+
+
 def search(
     text: str, settings: Settings, kinds: Iterable[Kind] = tuple(Kind), author_id: str | None = None, limit: int = 5
 ) -> list[Hit]:
     """Return the best chunks of all kinds for a query, best first.
 
-    Reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009.
-
     Raises:
         VectorStoreError: Qdrant is down or refused, or its vectors are another model's than the settings name.
     """
-    from qdrant_client import models
-
-    indices, values = encode_query(text)
-    chosen = None
-    if author_id:
-        chosen = models.Filter(must=[models.FieldCondition(key="author_id", match=models.MatchValue(value=author_id))])
+    sparse = encode_query(text)
+    chosen = chunk_filter(author_ids=[author_id] if author_id else None)
     hits: list[Hit] = []
     with connect(settings) as client:
         targets = aliases(client)
@@ -60,25 +69,83 @@ def search(
             alias = embedded_alias(kind)
             if alias not in targets:
                 continue  # nothing of this kind was ever embedded
-            _require_same_model(kind, targets[alias], settings)
-            dense = [float(number) for number in embed_query(text, kind, settings)]
-            prefetch = [
-                models.Prefetch(query=dense, using=DENSE, limit=limit * 4, filter=chosen),
-                models.Prefetch(
-                    query=models.SparseVector(indices=indices, values=values),
-                    using=SPARSE,
-                    limit=limit * 4,
-                    filter=chosen,
-                ),
-            ]
-            answer = client.query_points(
-                alias, prefetch=prefetch, query=models.FusionQuery(fusion=models.Fusion.RRF), limit=limit
-            )
+            require_same_model(kind, targets[alias], settings)
+            asked = QueryVectors(embed_query(text, kind, settings).tolist(), sparse)
+            request = chunk_query([asked], limit, max(limit, settings.retrieval_candidates), settings.rrf_k, chosen)
+            [answer] = client.query_batch_points(alias, [request])
             hits.extend(_hit(point) for point in answer.points)
     return sorted(hits, key=lambda hit: hit.score, reverse=True)[:limit]
 
 
-def _require_same_model(kind: Kind, served: str, settings: Settings) -> None:
+def chunk_query(
+    wordings: Sequence[QueryVectors], limit: int, candidates: int, rrf_k: int, chosen: models.Filter | None = None
+) -> models.QueryRequest:
+    """Return the one request that searches by every vector of every wording and fuses the rankings.
+
+    Reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009. A single search is not fused and keeps its own
+    scores: the cosine, or BM25's.
+
+    Args:
+        wordings: Of the question; at least one vector among them.
+        limit: Chunks to return, with payload.
+        candidates: Chunks of each ranking that take part.
+        rrf_k: The constant of the fusion.
+        chosen: Which chunks may be found at all.
+    """
+    from qdrant_client import models
+
+    searches: list[tuple[float, str, Any]] = []
+    for wording in wordings:
+        if wording.dense is not None:
+            searches.append((wording.weight, DENSE, list(wording.dense)))
+        if wording.sparse is not None and wording.sparse[0]:
+            indices, values = wording.sparse
+            searches.append((wording.weight, SPARSE, models.SparseVector(indices=indices, values=values)))
+    if not searches:
+        raise ValueError("a query needs at least one vector")
+    if len(searches) == 1:
+        [(_, using, vector)] = searches
+        return models.QueryRequest(query=vector, using=using, filter=chosen, limit=limit, with_payload=True)
+    weights = [weight for weight, _, _ in searches]
+    return models.QueryRequest(
+        prefetch=[
+            models.Prefetch(query=vector, using=using, filter=chosen, limit=candidates) for _, using, vector in searches
+        ],
+        query=models.RrfQuery(rrf=models.Rrf(k=rrf_k, weights=weights if len(set(weights)) > 1 else None)),
+        limit=limit,
+        with_payload=True,
+    )
+
+
+def chunk_filter(
+    author_ids: Iterable[str] | None = None,
+    platforms: Iterable[str] | None = None,
+    published_from: datetime | None = None,
+    published_before: datetime | None = None,
+) -> models.Filter | None:
+    """Return the filter for chunks of these authors, of these platforms and of this time; None where all may be found.
+
+    Every kind carries these fields, so the same filter serves every collection. What has no date is of no time.
+    """
+    from qdrant_client import models
+
+    must: list[models.Condition] = [
+        models.FieldCondition(key=key, match=models.MatchAny(any=list(values)))
+        for key, values in (("author_id", author_ids), ("platform", platforms))
+        if values is not None
+    ]
+    if published_from or published_before:
+        between = models.DatetimeRange(gte=published_from, lt=published_before)
+        must.append(models.FieldCondition(key="published_at", range=between))
+    return models.Filter(must=must) if must else None
+
+
+def require_same_model(kind: Kind, served: str, settings: Settings) -> None:
+    """Check that the collection behind a kind's alias holds vectors of the model that the settings name.
+
+    Raises:
+        VectorStoreError: It holds another's.
+    """
     expected = embedded_collection(kind, handler_for(kind, settings).model_id)
     if served != expected:
         raise VectorStoreError(
