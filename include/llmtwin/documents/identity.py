@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import string
+import unicodedata
 import uuid
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -80,8 +81,13 @@ def document_id(kind: str, link: str) -> uuid.UUID:
 
 
 def user_id(full_name: str) -> uuid.UUID:
-    """Return the identifier of an author; letter case and runs of spaces do not make another author."""
-    return uuid.uuid5(NAMESPACE, f"user:{' '.join(full_name.split()).casefold()}")
+    """Return the identifier of an author.
+
+    Neither letter case nor runs of spaces make another author, nor whether an accent is a character of its own, as on
+    macOS, or part of its letter.
+    """
+    name = unicodedata.normalize("NFC", " ".join(full_name.split()).casefold())
+    return uuid.uuid5(NAMESPACE, f"user:{name}")
 
 
 def chunk_id(document: uuid.UUID, position: int) -> uuid.UUID:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from llmtwin.documents import User
+from llmtwin.documents import User, user_id
 from llmtwin.errors import HttpStatusError, UnreadableError
 from llmtwin.settings import Settings
 from llmtwin.sources import feed, guard, platforms
@@ -39,8 +39,8 @@ class MediumSource(Source):
             raise UnreadableError(link, f"Medium gives no feed of it at {feed_link}")
 
         def by_another(entry: Mapping[str, Any]) -> str | None:
-            written_by = " ".join(str(entry.get("author", "")).split())
-            is_other = written_by and written_by.casefold() != author.full_name.casefold()
+            written_by = str(entry.get("author", "")).strip()
+            is_other = written_by and user_id(written_by) != author.id
             return f"by another author than {author.full_name}" if is_other else None
 
         skip = feed.skip_nothing if _is_of_one_author(feed_link) else by_another

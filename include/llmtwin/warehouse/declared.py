@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
+from uuid import UUID
 
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
+from llmtwin.documents import user_id
 from llmtwin.documents.contract import FilledText
 from llmtwin.errors import SettingsError
 
@@ -55,13 +57,13 @@ def declared_sources(path: Path) -> dict[str, list[str]]:
 
 def _refuse_repeated_authors(path: Path, root: yaml.Node) -> None:
     """YAML would keep the last of two equal keys, and with it lose the links under the first."""
-    first: dict[str, int] = {}
+    first: dict[UUID, int] = {}
     for key, _ in root.value if isinstance(root, yaml.MappingNode) else ():
         line = key.start_mark.line + 1
-        name = " ".join(str(key.value).split()).casefold()
-        if name in first:
-            raise SettingsError(f"{path}, line {line}: {key.value!r} stands already in line {first[name]}; join them")
-        first[name] = line
+        author = user_id(str(key.value))
+        if author in first:
+            raise SettingsError(f"{path}, line {line}: {key.value!r} stands already in line {first[author]}; join them")
+        first[author] = line
 
 
 def _line(node: yaml.Node, location: Sequence[int | str]) -> int:

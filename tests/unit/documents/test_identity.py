@@ -87,3 +87,9 @@ def test_two_files_never_share_an_identifier(one: bytes, other: bytes) -> None:
 @given(st.text(alphabet=string.ascii_letters + " é"))
 def test_an_author_is_known_by_name_whatever_its_case_and_spacing(name: str) -> None:
     assert user_id(f"  {name.upper()} ") == user_id(name.lower().replace(" ", "  "))
+
+
+def test_an_author_is_known_by_name_however_its_accents_are_encoded() -> None:
+    composed, decomposed = "Ana N\u00fa\u00f1ez", "Ana Nu\u0301n\u0303ez"
+    assert user_id(composed) == user_id(decomposed) == user_id(decomposed.upper())
+    assert user_id(composed) != user_id("Ana Nunez")
