@@ -36,6 +36,7 @@ def sources_to_crawl(
     Raises:
         SettingsError: There are links but nobody who wrote what is behind them, a link or the author is no text, or
             sources.yaml is not as it should be.
+        ForbiddenLinkError: A link carries a password.
     """
     links = [link.strip() for link in links if link.strip()]
     if links:
@@ -53,6 +54,7 @@ def all_sources(database: Database[Row], author: str | None, settings: Settings)
 
     Raises:
         SettingsError: sources.yaml is not as it should be.
+        ForbiddenLinkError: A link in it carries a password.
     """
     warehouse.ensure_schema(database)
     _register_declared(database, settings)

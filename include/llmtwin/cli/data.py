@@ -54,6 +54,9 @@ def crawl(
                 except SourceError as error:
                     results[source.link] = {"failed": [str(error)]}
         summary = crawling.summarize(database, [str(source.id) for source in registered], since)
+    if not results and links:
+        typer.secho("nothing to crawl: these links stand for no repository that settings want", err=True)
+        raise typer.Exit(1)
     if not results:
         whose = f" of {author}" if author else ""
         typer.secho(f"no source{whose} is registered; give links: llmtwin crawl --author 'Full Name' LINK …", err=True)

@@ -77,6 +77,12 @@ def registered_link(link: str) -> str:
     """Return the spelling under which a link is kept to be crawled again: a path of this machine made absolute.
 
     Not the canonical link, which names a document and takes http for https: this one must still be reachable.
+
+    Raises:
+        ForbiddenLinkError: It carries a password, which would be kept and shown with it.
     """
-    path = guard.existing_path(link) if guard.is_local(link) else None
+    if not guard.is_local(link):
+        guard.refuse_credentials(link)
+        return link.strip()
+    path = guard.existing_path(link)
     return path.resolve().as_uri() if path is not None else link.strip()

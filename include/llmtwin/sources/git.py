@@ -265,16 +265,18 @@ def _clone_url(link: str, settings: Settings) -> SplitResult:
     path = parts.path.rstrip("/")
     if not path:
         raise UnreadableError(link, "names a host, but no repository on it")
-    return parts._replace(path=path, query="", fragment="")
+    host = parts.netloc.removeprefix("www.") if _is_on_forge(parts) else parts.netloc
+    return parts._replace(netloc=host, path=path, query="", fragment="")
 
 
 def _is_on_forge(parts: SplitResult) -> bool:
     """Return whether this is the front page of a repository on a well-known host: ``/owner/name``."""
     segments = [segment for segment in parts.path.split("/") if segment]
-    if parts.hostname == "gitlab.com":
+    host = (parts.hostname or "").removeprefix("www.")
+    if host == "gitlab.com":
         return len(segments) >= 2 and "-" not in segments
     return (
-        parts.hostname in _FILE_PAGES
+        host in _FILE_PAGES
         and len(segments) == 2
-        and not (parts.hostname == "github.com" and segments[0].lower() in OWN_PAGES_OF_GITHUB)
+        and not (host == "github.com" and segments[0].lower() in OWN_PAGES_OF_GITHUB)
     )

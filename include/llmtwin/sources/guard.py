@@ -101,6 +101,7 @@ def web_url(link: str, schemes: tuple[str, ...] = ("https", "http")) -> SplitRes
         UnreadableError: It is no valid URL.
     """
     try:
+        link.encode()  # half a character, as JSON can spell it, is in no URL
         parts = urlsplit(link.strip())
         valid = bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError as error:
@@ -110,12 +111,25 @@ def web_url(link: str, schemes: tuple[str, ...] = ("https", "http")) -> SplitRes
         raise ForbiddenLinkError(link, f"has the scheme {parts.scheme!r}; only {allowed} are followed")
     if not valid:
         raise UnreadableError(link, "is no valid link: it names no host")
+    refuse_credentials(link)
+    return parts
+
+
+def refuse_credentials(link: str) -> None:
+    """Check that a link gives nothing away; one that is no valid URL is not judged.
+
+    Raises:
+        ForbiddenLinkError: It carries a password, or a user name where that is no part of the address.
+    """
+    try:
+        parts = urlsplit(with_scheme(link))
+    except ValueError:
+        return
     if parts.password is not None or (parts.username is not None and parts.scheme != "ssh"):
         shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         raise ForbiddenLinkError(
             shown, "carries a user name or password, which would be stored with every document; leave it out"
         )
-    return parts
 
 
 def web_parts(link: str) -> SplitResult | None:

@@ -17,6 +17,7 @@ from llmtwin.sources import crawl, domain_of, guard, registered_link, source_for
     [
         ("https://github.com/owner/name", "git"),
         ("https://github.com/owner/name/", "git"),
+        ("http://www.github.com/owner/name", "git"),
         ("https://gitlab.com/group/subgroup/name", "git"),
         ("https://git.example.org/any/where.git", "git"),
         ("git@github.com:owner/name.git", "git"),
@@ -148,3 +149,18 @@ def test_whatever_is_typed_gives_an_error_that_names_it(link: str) -> None:
                     Settings(crawl_allow_private=allowed, crawl_allow_local=allowed, crawl_cache_bytes=0),
                 )
         assert domain_of(link) or not link.strip()
+
+
+@pytest.mark.parametrize(
+    "link", ["https://ada:secret@example.org/feed", "http://secret@example.org", "ssh://git:secret@example.org/a/b"]
+)
+def test_a_link_with_a_password_is_not_kept(link: str) -> None:
+    with pytest.raises(ForbiddenLinkError, match="leave it out") as caught:
+        registered_link(link)
+    assert "example.org" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_the_user_of_ssh_is_part_of_the_address() -> None:
+    for link in ("git@example.org:a/b.git", "ssh://git@example.org/a/b"):
+        assert registered_link(f" {link}") == link
