@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import sys
 from calendar import timegm
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +18,7 @@ from llmtwin.documents import User
 from llmtwin.errors import HttpStatusError, UnreadableError
 from llmtwin.settings import Settings
 from llmtwin.sources import guard
-from llmtwin.sources.listing import Item, crawl_forgotten, crawl_items
+from llmtwin.sources.listing import Item, crawl_forgotten, crawl_items, moment, title
 from llmtwin.sources.page import Page, fetch
 from llmtwin.sources.reading import BEGINNING, crawl_article, xml_root
 from llmtwin.sources.source import Crawl, Known, Source, nothing_known
@@ -29,6 +30,8 @@ _ROOTS = {"rss", "feed", "RDF"}
 _JSON_FEED = re.compile(rb'\A\s*\{.{0,2000}?"version"\s*:\s*"https?:\\?/\\?/jsonfeed\.org\\?/', re.DOTALL)
 # What platforms put where they leave the rest of a text out of the feed.
 _CUT_OFF = re.compile(r'class="medium-feed-snippet"|<a [^>]*>\s*Read more\s*</a>\s*(?:</p>\s*)*\Z')
+
+_CHARACTER = re.compile(rb"&#(?:[xX]0*([0-9a-fA-F]{1,1000})|0*([0-9]{1,1000}));")
 
 # Called with an entry as feedparser gives it.
 ReasonToSkip = Callable[[Mapping[str, Any]], str | None]
@@ -95,15 +98,25 @@ def _items_of_xml(link: str, page: Page, reason_to_skip: ReasonToSkip) -> Iterat
     import feedparser
 
     content_type = "application/xml" if page.charset is None else f"application/xml; charset={page.charset}"
-    parsed = feedparser.parse(
-        io.BytesIO(page.content),  # bytes alone might be taken for the name of a file
-        response_headers={"content-location": page.url, "content-type": content_type},
-        sanitize_html=False,
-        resolve_relative_uris=False,
-    )
+    try:
+        parsed = feedparser.parse(
+            io.BytesIO(_CHARACTER.sub(_real_character, page.content)),  # bytes alone might be taken for a file's name
+            response_headers={"content-location": page.url, "content-type": content_type},
+            sanitize_html=False,
+            resolve_relative_uris=False,
+        )
+    except (ArithmeticError, LookupError, ValueError) as error:  # as its loose parser stumbles over broken markup
+        raise UnreadableError(link, f"is a broken feed: {type(error).__name__}: {error}") from error
     if not parsed.entries and (parsed.bozo or not parsed.get("version")):
         raise UnreadableError(link, f"is a broken feed: {parsed.get('bozo_exception') or 'it is empty'}")
     return _entries(deque(parsed.entries), page.url, reason_to_skip)
+
+
+def _real_character(reference: re.Match[bytes]) -> bytes:
+    """Return a reference to a character as it is; nothing for half an emoji, a NUL, or a number without a character."""
+    hexadecimal, decimal = reference.groups()
+    number = int(hexadecimal, 16) if hexadecimal else int(decimal)
+    return reference[0] if 0 < number < 0xD800 or 0xDFFF < number <= sys.maxunicode else b""
 
 
 def _entries(entries: deque[Any], base: str, reason_to_skip: ReasonToSkip) -> Iterator[Item]:
@@ -113,7 +126,7 @@ def _entries(entries: deque[Any], base: str, reason_to_skip: ReasonToSkip) -> It
         link = _absolute(base, entry.get("link"))
         yield Item(
             link=link,
-            title=entry.get("title") or None,
+            title=title(entry.get("title")),
             published_at=_moment(_date(entry)),
             html=_whole(max(contents, key=len, default=None)),
             skip=reason_to_skip(entry) if link else "without a link",
@@ -135,8 +148,8 @@ def _json_item(entry: dict[str, Any], base: str) -> Item:
     link = _absolute(base, _text(entry, "url"))
     return Item(
         link=link,
-        title=_text(entry, "title"),
-        published_at=_iso_moment(_text(entry, "date_published")),
+        title=title(entry.get("title")),
+        published_at=moment(entry.get("date_published")),
         html=_whole(_text(entry, "content_html")),
         skip=None if link else "without a link",
     )
@@ -172,11 +185,3 @@ def _moment(parsed: Any) -> datetime | None:
         return datetime.fromtimestamp(timegm(parsed), UTC) if parsed else None
     except (ValueError, OverflowError, OSError):
         return None
-
-
-def _iso_moment(text: str | None) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text) if text else None
-    except ValueError:
-        return None
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from llmtwin.documents import RawArticle, User, canonical_link
 from llmtwin.errors import (
@@ -46,6 +46,22 @@ class Item:
 
 # Called with the session of the crawl, to ask for the parts of the list itself.
 Items = Callable[[Session], Iterable[Item | SourceError]]
+
+
+def title(value: object) -> str | None:
+    """Return what a list gives as a title, as text that can be stored; None when it is none."""
+    # JSON can spell half a character, and XML that is not well-formed a NUL.
+    text = value.replace("\0", "").encode("utf-8", "replace").decode().strip() if isinstance(value, str) else ""
+    return text or None
+
+
+def moment(value: object) -> datetime | None:
+    """Return what a list gives as a moment in ISO 8601, in UTC, also where it names no zone; None when it is none."""
+    try:
+        found = datetime.fromisoformat(str(value))
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def crawl_items(

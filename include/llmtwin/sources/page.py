@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from itertools import takewhile
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -26,6 +27,7 @@ from llmtwin.errors import (
     HttpStatusError,
     LoginWallError,
     RobotsError,
+    SourceError,
     UnreachableError,
     UnreadableError,
 )
@@ -41,6 +43,7 @@ LONGEST_CRAWL_DELAY_SECONDS = 30.0
 
 TRANSIENT_STATUSES = {429, 502, 503, 504}
 _LOGIN_STATUSES = {401, 403, 407}
+_MOVED_FOR_GOOD = {301, 308}
 _TRANSIENT_ERRORS = (httpx.TimeoutException, httpx.ReadError, httpx.RemoteProtocolError)
 # For how long a page is taken for unchanged on the word of its site's list alone.
 _LONGEST_TRUST = timedelta(days=7)
@@ -63,6 +66,8 @@ class Page:
     """The encoding the server names."""
     next_url: str | None = None
     """The next page of a list, where the server names one (RFC 8288)."""
+    moved_to: str | None = None
+    """Where it has moved for good, by the permanent redirects that came before any other."""
 
 
 class Session:
@@ -230,7 +235,8 @@ def _errors_naming(link: str, url: str, settings: Settings) -> Iterator[None]:
     except httpx.HTTPStatusError as error:
         raise _status_error(link, error.response) from error
     except httpx.TooManyRedirects as error:
-        raise UnreachableError(link, f"redirects more than {MAX_REDIRECTS} times") from error
+        # Not as unreachable: that would be tried again, and lead round in the same circle.
+        raise SourceError(link, f"redirects more than {MAX_REDIRECTS} times") from error
     except httpx.UnsupportedProtocol as error:
         raise ForbiddenLinkError(link, f"redirects to something that is no web page: {error}") from error
     except httpx.InvalidURL as error:
@@ -250,14 +256,17 @@ def _follow(
     """
     # The cache asks the server about anything it keeps when a request says so (RFC 9111, section 5.2.1.4).
     request = client.build_request("GET", url, headers={"Cache-Control": "no-cache"} if fresh else {})
-    for _ in range(MAX_REDIRECTS + 1):
+    redirects: list[httpx.Response] = []
+    while len(redirects) <= MAX_REDIRECTS:
         if allow is not None:
             guard.web_url(str(request.url))
             allow(str(request.url))
         response = client.send(request, stream=True)
         if response.next_request is None:
+            response.history = redirects
             return response
         response.close()
+        redirects.append(response)
         request = response.next_request
     raise httpx.TooManyRedirects("too many redirects", request=request)
 
@@ -278,7 +287,13 @@ def _read(link: str, response: httpx.Response, settings: Settings) -> Page:
             raise httpx.ReadTimeout("the page comes too slowly", request=response.request)
     content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     next_url = response.links.get("next", {}).get("url")
-    return Page(str(response.url), bytes(content), content_type, response.charset_encoding, next_url)
+    moved_to = _moved_to(response)
+    return Page(str(response.url), bytes(content), content_type, response.charset_encoding, next_url, moved_to)
+
+
+def _moved_to(response: httpx.Response) -> str | None:
+    moves = takewhile(lambda redirect: redirect.status_code in _MOVED_FOR_GOOD, response.history)
+    return next((str(move.next_request.url) for move in reversed(list(moves)) if move.next_request), None)
 
 
 def _was_given_after(moment: datetime, response: httpx.Response) -> bool:
@@ -320,5 +335,5 @@ def _retry_after(value: str) -> float | None:
 def _http_date(value: str) -> datetime | None:
     try:
         return parsedate_to_datetime(value).astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

@@ -49,7 +49,7 @@ def identify(html: str, link: str, url: str) -> Identity:
 
     Args:
         html: The page.
-        link: Where it was asked for.
+        link: Where it was asked for, or has moved to for good.
         url: Where redirects ended.
     """
     tree = _parse(html)

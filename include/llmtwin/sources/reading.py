@@ -104,7 +104,7 @@ def _article(link: str, page: Page, author: User, source_link: str | None) -> Ra
     if _leads_to_front_page(link, page.url):
         raise UnreadableError(link, "redirects to the front page of its site, so the article is not there any more")
     text = page_text(link, page)
-    identity = platforms.identify(text if _is_html(page, text) else "", link, page.url)
+    identity = platforms.identify(text if _is_html(page, text) else "", page.moved_to or link, page.url)
     if identity.is_preview:
         raise PreviewError(link, f"shows the beginning only: the rest {_WHOLE_TEXTS[identity.platform]}")
     found = _markdown(link, page, text, PurePosixPath(unquote(urlsplit(page.url).path)).stem)

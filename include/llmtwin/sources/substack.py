@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import datetime
 from functools import partial
 from typing import Any
 from urllib.parse import urljoin
@@ -13,7 +12,7 @@ from llmtwin.documents import User
 from llmtwin.errors import ForbiddenLinkError, HttpStatusError, SourceError, UnreachableError, UnreadableError
 from llmtwin.settings import Settings
 from llmtwin.sources import feed, guard, platforms
-from llmtwin.sources.listing import Item, crawl_forgotten, crawl_items
+from llmtwin.sources.listing import Item, crawl_forgotten, crawl_items, moment, title
 from llmtwin.sources.page import Session, fetch
 from llmtwin.sources.source import Crawl, Known, Source, nothing_known
 
@@ -111,12 +110,4 @@ def _item(url: str, post: dict[str, Any]) -> Item:
     skip = kind if kind in _TYPES_WITHOUT_TEXT else None
     if post.get("audience") in _FOR_PAYING:
         skip = "for members or subscribers only"
-    return Item(str(link), post.get("title") or None, _moment(post.get("post_date")), skip=skip)
-
-
-def _moment(text: object) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else None
+    return Item(str(link), title(post.get("title")), moment(post.get("post_date")), skip=skip)

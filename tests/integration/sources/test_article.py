@@ -125,6 +125,16 @@ def test_what_stays_transient_is_given_up(web: Any, author: User, open_settings:
     assert len(web.requests) == page.ATTEMPTS
 
 
+@pytest.mark.parametrize("retry_after", ["soon", "Fri, 31 Dec 9999 23:59:59 -0500"])
+def test_a_server_that_names_no_time_is_asked_again(
+    web: Any, author: User, open_settings: Settings, retry_after: str
+) -> None:
+    link = web.serve("/busy", "busy", 429, Retry_After=retry_after)
+    with pytest.raises(HttpStatusError, match="429"):
+        crawl(link, author, open_settings)
+    assert len(web.requests) == page.ATTEMPTS
+
+
 @pytest.mark.parametrize("retry_after", ["86400", "Fri, 01 Jan 2100 00:00:00 GMT"])
 def test_a_server_that_wants_rest_until_tomorrow_is_left_alone(
     web: Any, author: User, open_settings: Settings, retry_after: str
@@ -225,16 +235,26 @@ def test_a_slow_page_is_given_up(web: Any, author: User, open_settings: Settings
 
 def test_a_redirect_loop(web: Any, author: User, open_settings: Settings) -> None:
     link = web.serve("/loop", "", 302, Location="/loop")
-    with pytest.raises(UnreachableError, match="redirects more than 10 times"):
+    with pytest.raises(SourceError, match="redirects more than 10 times") as caught:
         crawl(link, author, open_settings)
+    assert not isinstance(caught.value, UnreachableError)  # which would be worth a retry
     assert len(web.requests) == page.MAX_REDIRECTS + 1
 
 
 def test_ten_redirects_are_followed(web: Any, author: User, open_settings: Settings) -> None:
     for hop in range(10):
-        web.serve(f"/{hop}", "", 301, Location=f"/{hop + 1}")
+        web.serve(f"/{hop}", "", 302, Location=f"/{hop + 1}")
     web.serve("/10", ARTICLE.format(SENTENCE))
     assert only(f"{web.url}/0", author, open_settings).link.endswith("/0")
+
+
+def test_an_article_is_known_by_where_it_has_moved_for_good(web: Any, author: User, open_settings: Settings) -> None:
+    link = web.serve("/old", "", 301, Location="/moved")
+    web.serve("/moved", "", 308, Location="/new?utm_source=redirect")
+    web.serve("/new", "", 302, Location="/today")
+    web.serve("/today", "", 301, Location="/session")
+    web.serve("/session", ARTICLE.format(SENTENCE))
+    assert only(link, author, open_settings).link == f"{web.url}/new".replace("http:", "https:")
 
 
 def test_a_redirect_to_a_private_address_is_not_followed(

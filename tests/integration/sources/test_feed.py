@@ -73,6 +73,48 @@ def test_a_json_feed(web: Any, author: User, open_settings: Settings) -> None:
     assert started.skipped == {"without a link": 1}
 
 
+def test_what_a_json_feed_says_that_cannot_be_stored(web: Any, author: User, open_settings: Settings) -> None:
+    web.serve("/untitled", f"<!doctype html><html><body><article>{words('engines')}</article></body></html>")
+    web.serve("/engines", article_page("Engines"))
+    items = [
+        {"url": "/untitled", "title": "Half \ud83d an emoji\0", "date_published": "0001-01-01T00:00:00+05:00"},
+        {"url": "/engines", "title": ["no text"], "date_published": 5},
+        {"url": "/\ud83d", "title": "At no address"},
+    ]
+    feed = json.dumps({"version": "https://jsonfeed.org/version/1.1", "items": items})
+    started, documents = finished(web.serve("/feed.json", feed), author, open_settings)
+    assert [(one.title, one.published_at) for one in documents] == [("Half ? an emoji", None), ("Engines", None)]
+    assert len(started.failures) == 1
+
+
+def test_numbers_of_characters_that_do_not_exist(web: Any, author: User, open_settings: Settings) -> None:
+    web.serve("/untitled", f"<!doctype html><html><body><article>{words('engines')}</article></body></html>")
+    title = "Joy &#55357;&#56832; &#xD800; &#0; &#x110000; &#8364;"
+    (document,) = finished(web.serve("/feed", rss(rss_item(title, "/untitled"))), author, open_settings)[1]
+    assert document.title is not None
+    assert document.title.split() == ["Joy", "\u20ac"]
+
+
+def test_a_feed_over_which_its_parser_stumbles(web: Any, author: User, open_settings: Settings) -> None:
+    link = web.serve("/feed", rss(rss_item(f"&#{'9' * 2000};", "/posts/engines"), rss_item("<", "/posts/engines")))
+    with pytest.raises(UnreadableError, match="is a broken feed"):
+        crawl(link, author, open_settings)
+
+
+def test_articles_that_moved_for_good(web: Any, author: User, open_settings: Settings) -> None:
+    old = [web.serve(f"/old/{name}", article_page(name)) for name in ("engines", "looms")]
+    feed = web.serve("/feed", rss(*(rss_item("T", link) for link in old)))
+    known = marks(finished(feed, author, open_settings)[1])
+    for name in ("engines", "looms"):
+        web.serve(f"/new/{name}", article_page(name))
+        web.serve(f"/old/{name}", "", 301, Location=f"/new/{name}")
+    web.serve("/feed", rss(rss_item("T", "/new/engines")))
+    started, documents = finished(feed, author, open_settings, known)
+    assert [one.link for one in documents] == [canonical(f"{web.url}/new/{name}") for name in ("engines", "looms")]
+    assert not started.unchanged
+    assert not started.failures
+
+
 def test_the_front_page_of_a_site_stands_for_the_feed_it_names(web: Any, author: User, open_settings: Settings) -> None:
     web.serve("/posts/engines", article_page("Engines"))
     web.serve("/blog/index.xml", rss(rss_item("Engines", "/posts/engines")), content_type="application/rss+xml")
