@@ -38,7 +38,7 @@ def declared_sources(path: Path) -> dict[str, list[str]]:
         return {}
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # a day that no month has is no YAMLError
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         raise SettingsError(f"{path}{where}: no YAML: {getattr(error, 'problem', None) or error}") from error

@@ -45,6 +45,7 @@ def test_the_example_is_valid() -> None:
         ("Ana:\n  - a\n' ana':\n  - b\n", "line 3: ' ana' stands already in line 1; join them"),
         ("Ana:\n  - a\n Bob: [\n", "line 3: no YAML: "),
         ("? [Ana]\n: - a\n", "line 1: no YAML: found unhashable key"),
+        ("Ana:\n  - 2024-02-30\n", "no YAML: day is out of range"),
         ("Ana:\n  - !!python/name:os.system a\n", "line 2: no YAML: could not determine a constructor"),
         ('Ana:\n  - "\\0"\n', "line 2, Ana, link 1: .*NUL"),
     ],
