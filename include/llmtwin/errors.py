@@ -35,6 +35,7 @@
     ├── RegistryError            no such version of the twin, not in this status, or the index is damaged
     │   └── AdapterError         a folder holds no LoRA adapter that can be served; names the folder
     ├── VllmError                vLLM is down, or refuses an adapter
+    ├── TraceError               traces or feedback cannot be kept or read
     └── LocalStackError          a local service cannot be installed, started or stopped
         └── PortInUseError       names the port and the setting that moves it
 
@@ -198,6 +199,10 @@ class AdapterError(RegistryError):
 
 class VllmError(LlmtwinError):
     """vLLM is down, or refuses an adapter."""
+
+
+class TraceError(LlmtwinError):
+    """Traces or feedback cannot be kept, sent or read."""
 
 
 class LocalStackError(LlmtwinError):

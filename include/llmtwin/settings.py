@@ -190,6 +190,16 @@ class Settings(BaseSettings):
     )
     gateway_log_prompts: bool = Field(default=False, description="write prompts and answers to the log")
 
+    # Traces: what was asked and answered
+    trace_sample: float = Field(default=1.0, ge=0, le=1, description="the share of requests traced; failed ones always")
+    trace_content: bool = Field(default=False, description="keep questions, prompts and answers, not figures only")
+    traces_dir: Path | None = Field(default=None, description="default: gateway/traces in data_dir")
+    traces_max_bytes: int = Field(default=1_000_000_000, gt=0, description="the oldest are removed beyond it")
+    opik_url: str | None = Field(default=None, description="of Opik's API: traces go there; default with a key: Comet's")
+    opik_api_key: SecretStr | None = Field(default=None, description="traces go to Comet's Opik")
+    opik_workspace: str | None = None
+    opik_project: str = "llmtwin"
+
     # What the twin knows and whose voice it has
     twin_author: str | None = Field(default=None, description="full name; default: whose texts were found")
     rag_answer_tokens: int = Field(
@@ -244,6 +254,12 @@ class Settings(BaseSettings):
         """Where the hashes of API keys lie."""
         file = self.gateway_keys_file or self.data / "gateway" / "keys.json"
         return file if file.is_absolute() else self.home / file
+
+    @property
+    def traces(self) -> Path:
+        """Where traces and feedback are kept."""
+        folder = self.traces_dir or self.data / "gateway" / "traces"
+        return folder if folder.is_absolute() else self.home / folder
 
     @property
     def mongodb(self) -> str:
