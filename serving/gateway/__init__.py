@@ -1,0 +1,1 @@
+"""The twin as an OpenAI-compatible API: retrieval, prompt, and vLLM behind it."""

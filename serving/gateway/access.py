@@ -1,0 +1,188 @@
+"""Who may ask, how often and how much: before a request is read, and for every path alike.
+
+Plain ASGI: Starlette's middleware classes would hand every chunk of a stream through a queue.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter, time
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from limits import RateLimitItem, parse_many
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import MovingWindowRateLimiter
+from serving.gateway.errors import ApiError
+from serving.gateway.metrics import Metrics
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from llmtwin.errors import ApiKeyError, SettingsError
+from llmtwin.keys import KeyFile
+from llmtwin.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+PROTECTED = "/v1/"
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1", "[::1]")
+
+
+class Access:
+    """Names each request, checks key, rate and size, counts and logs it.
+
+    Args:
+        app: What answers.
+        settings: Keys and limits.
+        metrics: Where requests are counted.
+
+    Raises:
+        SettingsError: The rate limit cannot be read.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._keys = KeyFile(settings.gateway_keys)
+        self._require_key = settings.gateway_require_key
+        self._most_bytes = settings.gateway_max_body_bytes
+        # A web page of elsewhere can make a name of its own point to this machine (DNS rebinding), and call us by it.
+        self._hosts = _THIS_MACHINE if settings.gateway_host in _THIS_MACHINE else None
+        self._limits = _parse(settings.gateway_rate_limit)
+        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = perf_counter(), 499
+        request_id = uuid4().hex
+        extra: dict[str, str] = {"x-request-id": request_id}
+        scope.setdefault("state", {}).update(request_id=request_id, key=None)
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in extra.items():
+                    headers[name] = value
+            await send(message)
+
+        self._metrics.in_flight.inc()
+        try:
+            headers = Headers(scope=scope)
+            self._check_host(headers)
+            if scope["path"].startswith(PROTECTED):
+                await self._admit(scope, headers, extra)
+                _check_type(scope, headers)
+            await self._app(scope, self._bounded(headers, receive), answer)
+        except ApiError as error:
+            await error.response()(scope, receive, answer)
+        finally:
+            self._metrics.in_flight.dec()
+            self._count(scope, status, perf_counter() - started)
+
+    def _check_host(self, headers: Headers) -> None:
+        host = headers.get("host", "")
+        name = host if host.endswith("]") else host.rpartition(":")[0] or host
+        if self._hosts is not None and name not in self._hosts:
+            raise ApiError(403, "this gateway answers only to localhost; LLMTWIN_GATEWAY_HOST opens it to others")
+
+    async def _admit(self, scope: Scope, headers: Headers, extra: dict[str, str]) -> None:
+        """Check the key, then the rate; a wrong key counts against the address it came from.
+
+        Raises:
+            ApiError: No valid key (401), too many requests (429), or the keys cannot be read (503).
+        """
+        client = scope.get("client") or ("unknown",)
+        try:
+            wanted = self._require_key or bool(self._keys.entries())
+            key = self._keys.find(_bearer(headers)) if wanted else None
+        except ApiKeyError as error:
+            log.error("no request can be admitted", reason=str(error))
+            raise ApiError(503, "the gateway cannot read its API keys", code="keys_unavailable") from error
+        await self._limit(f"key:{key.name}" if key else f"address:{client[0]}", extra)
+        if wanted and key is None:
+            raise ApiError(
+                401,
+                "this gateway wants a valid API key: send Authorization: Bearer …",
+                code="invalid_api_key",
+                headers={"www-authenticate": "Bearer"},
+            )
+        scope["state"]["key"] = key.name if key else None
+
+    async def _limit(self, who: str, extra: dict[str, str]) -> None:
+        for limit in self._limits:
+            passed = await self._limiter.hit(limit, who)
+            stats = await self._limiter.get_window_stats(limit, who)
+            seconds = max(1, round(stats.reset_time - time()))
+            extra["x-ratelimit-limit-requests"] = str(limit.amount)
+            extra["x-ratelimit-remaining-requests"] = str(max(0, stats.remaining))
+            extra["x-ratelimit-reset-requests"] = f"{seconds}s"
+            if not passed:
+                raise ApiError(
+                    429,
+                    f"more than {limit.amount} requests in {limit.get_expiry()} s: wait {seconds} s",
+                    code="rate_limit_exceeded",
+                    headers={"retry-after": str(seconds), **extra},
+                )
+
+    def _bounded(self, headers: Headers, receive: Receive) -> Receive:
+        """Return ``receive``, which raises once more has come in than settings allow.
+
+        Raises:
+            ApiError: The request says beforehand that it is too large (413).
+        """
+        too_large = ApiError(413, f"the request is larger than {self._most_bytes} bytes")
+        if (length := headers.get("content-length", "0")).isdecimal() and int(length) > self._most_bytes:
+            raise too_large
+        read = 0
+
+        async def bounded() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self._most_bytes:
+                raise too_large
+            return message
+
+        return bounded
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        # The route's own path, so that requests for made-up paths make no new series.
+        path = getattr(scope.get("route"), "path", "other")
+        self._metrics.requests.labels(path, str(status)).inc()
+        self._metrics.seconds.labels(path).observe(seconds)
+        state: dict[str, Any] = scope["state"]
+        log.info(
+            "request",
+            request_id=state["request_id"],
+            method=scope["method"],
+            path=path,
+            status=status,
+            seconds=round(seconds, 4),
+            key=state["key"],
+        )
+
+
+def _check_type(scope: Scope, headers: Headers) -> None:
+    """Want JSON: a web page of elsewhere can only send other types without being asked first."""
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if scope["method"] == "POST" and kind != "application/json":
+        raise ApiError(415, "send the body as application/json")
+
+
+def _bearer(headers: Headers) -> str:
+    scheme, _, key = headers.get("authorization", "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else ""
+
+
+def _parse(rates: str) -> list[RateLimitItem]:
+    try:
+        return parse_many(rates) if rates.strip() else []
+    except ValueError as error:
+        raise SettingsError(
+            f"LLMTWIN_GATEWAY_RATE_LIMIT: {rates!r} is no rate; write 60/minute, or 10/second;1000/hour"
+        ) from error

@@ -1,0 +1,51 @@
+"""The app: its parts, its routes, its limits."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from llmtwin.retrieval import Retrieval
+from serving.gateway import completions, embeddings, errors, health
+from serving.gateway.access import Access
+from serving.gateway.completions import Answering
+from serving.gateway.embeddings import Embedding
+from serving.gateway.grounding import Grounding
+from serving.gateway.metrics import Metrics
+from serving.gateway.models import Models
+from serving.gateway.trace import NoSink, TraceSink
+from serving.gateway.upstream import Upstream
+
+from llmtwin import __version__
+from llmtwin.settings import Settings
+
+
+def create_app(settings: Settings, *, sink: TraceSink | None = None) -> FastAPI:
+    """Return the gateway. It starts while vLLM and Qdrant are down, and says so at ``/ready``.
+
+    Args:
+        settings: Where everything is, and what is allowed.
+        sink: Who is told of every request; nobody by default.
+
+    Raises:
+        SettingsError: A setting cannot be read.
+    """
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with Upstream(settings) as upstream, Retrieval(settings) as retrieval:
+            models = Models(settings, upstream)
+            grounding = Grounding(settings, retrieval, upstream, models)
+            app.state.answering = Answering(settings, upstream, models, grounding, metrics, sink or NoSink())
+            app.state.embedding = Embedding(settings)
+            yield
+            app.state.embedding.close()
+
+    app = FastAPI(title="llmtwin", version=__version__, description=__doc__, lifespan=lifespan)
+    errors.register(app)
+    for part in (completions, embeddings, health):
+        app.include_router(part.router)
+    app.add_middleware(Access, settings=settings, metrics=metrics)
+    return app

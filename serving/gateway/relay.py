@@ -1,0 +1,144 @@
+"""Answers of vLLM handed to the client, for as long as the client is there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any, TypeVar
+
+import aiohttp
+import structlog
+from serving.gateway.errors import ApiError, ClientGoneError
+from serving.gateway.events import Events
+from serving.gateway.trace import Trace
+from serving.gateway.upstream import FAILURES, broken_off
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+log = structlog.get_logger(__name__)
+
+Result = TypeVar("Result")
+
+_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+
+
+async def while_connected(request: Request, work: Awaitable[Result]) -> Result:
+    """Return what the work comes to; cancel it when the client leaves. The request's body has been read before.
+
+    Raises:
+        ClientGoneError: The client has left.
+    """
+    working = asyncio.ensure_future(work)
+    watching = asyncio.ensure_future(_departure(request.receive))
+    try:
+        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return await working
+        raise ClientGoneError
+    finally:
+        await _cancel(working, watching)
+
+
+class Relay(Response):
+    """A stream of vLLM's, sent on as it comes.
+
+    Takes no more from vLLM than the client reads. When the client leaves, the connection to vLLM is closed, which stops
+    the work there. When vLLM breaks off, the client is told so by an error event.
+
+    Args:
+        upstream: The answer, its body not read yet.
+        holding: Closes it.
+        events: What the client is to see of it.
+        stall_seconds: How long a client may read nothing.
+        trace: Told when the answer begins and how it ends.
+        copy: Whether to keep what was sent, in ``sent``, for the trace.
+        ended: Called once when all is over.
+    """
+
+    def __init__(
+        self,
+        upstream: aiohttp.ClientResponse,
+        holding: AsyncExitStack,
+        events: Events,
+        stall_seconds: float,
+        trace: Trace,
+        copy: bool,
+        ended: Callable[[list[bytes]], Awaitable[None]],
+    ) -> None:
+        super().__init__(media_type="text/event-stream", headers=_HEADERS)
+        del self.headers["content-length"]
+        self._upstream = upstream
+        self._holding = holding
+        self._events = events
+        self._stall_seconds = stall_seconds
+        self._trace = trace
+        self._sent: list[bytes] | None = [] if copy else None
+        self._ended = ended
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream; return when all is sent or the client is gone."""
+        pumping = asyncio.ensure_future(self._pump(send))
+        watching = asyncio.ensure_future(_departure(receive))
+        try:
+            await asyncio.wait({pumping, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if pumping.done():
+                await pumping
+            else:
+                self._left("the client left")
+        finally:
+            await _cancel(pumping, watching)
+            await self._holding.aclose()
+            await self._ended(self._sent or [])
+
+    async def _pump(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        try:
+            async for data in self._upstream.content.iter_any():
+                if whole := self._events.feed(data):
+                    self._trace.first_token()
+                    await self._send(send, whole)
+            broken = None if self._events.done else broken_off(aiohttp.ClientPayloadError())
+        except StalledError:
+            self._left(f"the client read nothing for {self._stall_seconds:.0f} s")
+            return
+        except FAILURES as error:
+            broken = broken_off(error)
+        if broken:
+            self._trace.status, self._trace.error = broken.status, broken.message
+            log.warning("vLLM broke off", request_id=self._trace.trace_id, reason=broken.code)
+            await self._send(send, self._events.break_off(broken))
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _send(self, send: Send, data: bytes) -> None:
+        if self._sent is not None:
+            self._sent.append(data)
+        message: Message = {"type": "http.response.body", "body": data, "more_body": True}
+        try:
+            async with asyncio.timeout(self._stall_seconds):
+                await send(message)
+        except TimeoutError as error:
+            raise StalledError from error
+
+    def _left(self, why: str) -> None:
+        self._trace.status, self._trace.error = 499, why
+
+
+class StalledError(Exception):
+    """The client has not read for too long."""
+
+
+async def _departure(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _cancel(*tasks: asyncio.Future[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    for task in tasks:
+        # Looked at, so that asyncio does not complain of an error that nobody was told: the client has left.
+        if not task.cancelled() and (error := task.exception()) and not isinstance(error, (ApiError, StalledError)):
+            log.debug("a request that nobody waits for failed", error=str(error))
