@@ -7,6 +7,7 @@ is read first. ``.env.example`` lists them all, and a test keeps it so.
 
 from __future__ import annotations
 
+import json
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -296,7 +297,20 @@ def get_settings() -> Settings:
         raise SettingsError(f"cannot use the settings: {problems}") from error
 
 
+def settings_environment(settings: Settings) -> dict[str, str]:
+    """Return ``settings`` as the variables that make another process read the same ones, whatever its ``.env`` says."""
+    values = settings.model_dump(mode="json")
+    secrets = {name: value.get_secret_value() for name, value in settings if isinstance(value, SecretStr)}
+    return {f"LLMTWIN_{name.upper()}": _as_variable(value) for name, value in (values | secrets).items()}
+
+
 def redacted(url: str) -> str:
     """Return a server's URL without user name and password, for messages and logs."""
     scheme, _, rest = url.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+def _as_variable(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value)

@@ -22,8 +22,7 @@ from llmtwin import warehouse
 from llmtwin.cdc.state import CdcState, save
 from llmtwin.documents import RawArticle
 from llmtwin.events import EXCHANGE, QUEUE, connect, properties_of, queue_depth
-from llmtwin.local.services import settings_environment
-from llmtwin.settings import Settings
+from llmtwin.settings import Settings, settings_environment
 
 if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel

@@ -23,8 +23,7 @@ from rich.table import Table
 
 from llmtwin import staging, sync
 from llmtwin.events import QUEUE, DrainLimits, connect, drain, queue_depth
-from llmtwin.local.services import settings_environment
-from llmtwin.settings import Settings, get_settings
+from llmtwin.settings import Settings, get_settings, settings_environment
 
 if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel

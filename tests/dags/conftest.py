@@ -63,7 +63,7 @@ def airflow_settings(settings: Settings, tmp_path: Path, monkeypatch: pytest.Mon
 
 def environment_of(settings: Settings) -> dict[str, str]:
     """Return the variables that make a process read these settings."""
-    from llmtwin.local.services import settings_environment
+    from llmtwin.settings import settings_environment
 
     return settings_environment(settings)
 

@@ -29,8 +29,7 @@ from llmtwin.documents import KIND_OF_COLLECTION, chunk_id
 from llmtwin.events import DEAD_QUEUE, connect, queue_depth
 from llmtwin.local.ports import free_port
 from llmtwin.local.servers import MongoServer, QdrantServer, RabbitServer, Server
-from llmtwin.local.services import settings_environment
-from llmtwin.settings import Settings
+from llmtwin.settings import Settings, settings_environment
 from llmtwin.staging import pending_batches
 from llmtwin.vectors.collections import cleaned_alias, embedded_alias
 

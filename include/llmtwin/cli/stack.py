@@ -27,11 +27,15 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def up() -> None:
+def up(
+    with_llm: Annotated[
+        bool, typer.Option("--with-llm", help="vLLM and the gateway too; installs vLLM the first time: 2.5 GB")
+    ] = False,
+) -> None:
     """Start the local stack and wait until it is ready. Ctrl-C stops what was started."""
     from rich.console import Console
 
-    stack, settings = _stack()
+    stack, settings = _stack(with_llm)
     console = Console()
     began = time.monotonic()
     signal.signal(signal.SIGTERM, _exit)  # as Ctrl-C: nothing may be left half started
@@ -40,10 +44,11 @@ def up() -> None:
         if state != "starting":
             console.print(f"[{_COLORS[state]}]●[/] {name} {state} [dim]{time.monotonic() - began:.1f} s[/]")
 
-    with console.status("starting MongoDB, RabbitMQ, Qdrant, CDC and Airflow …"):
+    llm = ", vLLM, the gateway" if "gateway" in stack.names() else ""
+    with console.status(f"starting MongoDB, RabbitMQ, Qdrant{llm}, CDC and Airflow …"):
         started = stack.up(show)
     console.print(f"ready after {time.monotonic() - began:.1f} s" if started else "already running")
-    console.print(addresses(settings))
+    console.print(addresses(settings, with_llm=bool(llm)))
 
 
 def down() -> None:
@@ -75,7 +80,7 @@ def status() -> None:
     console.print(table)
     if any(service.state not in ("ready", "done", "external") for service in statuses):
         raise typer.Exit(1)
-    console.print(addresses(settings))
+    console.print(addresses(settings, with_llm="gateway" in stack.names()))
 
 
 def logs(
@@ -117,21 +122,24 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
-def _stack() -> tuple[LocalStack, Settings]:
+def _stack(with_llm: bool = False) -> tuple[LocalStack, Settings]:
     from llmtwin.local.stack import LocalStack
     from llmtwin.settings import get_settings
 
     settings = get_settings()
-    return LocalStack(settings), settings
+    return LocalStack(settings, with_llm=with_llm), settings
 
 
-def addresses(settings: Settings) -> RenderableType:
+def addresses(settings: Settings, with_llm: bool = False) -> RenderableType:
     """Return where to look, and with which password."""
     from rich.text import Text
 
     from llmtwin.local.airflow import USER, airflow_password, airflow_url
 
+    gateway = f"http://127.0.0.1:{settings.gateway_port}"
+    twin = f"twin     {gateway}  for OpenAI's clients: {gateway}/v1\n" if with_llm else ""
     return Text(
+        f"{twin}"
         f"Airflow  {airflow_url(settings)}  user {USER}, password {airflow_password(settings)}\n"
         f"Qdrant   {settings.qdrant}\n"
         f"logs     {settings.data / 'supervisor' / 'logs'}"

@@ -48,7 +48,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     stack = LocalStack(settings)
     if stack.is_running():
         yield from _processes(stack)
-        asked = set(_CHECKS)
+        asked = {status.name for status in stack.status()} | {"airflow"}
     else:
         yield from _ports(stack)
         yield Finding("stack", False, "not running", _UP)
@@ -79,6 +79,10 @@ def _binaries(settings: Settings) -> Iterator[Finding]:
         broker = find_rabbitmq()
         remedy = "`apt-get install rabbitmq-server`, or set RABBITMQ_URL to a broker that is already there"
         yield Finding("rabbitmq-server", broker is not None, str(broker or "not installed"), remedy)
+    if "vllm" not in external:
+        installed = sorted(settings.data.glob("vllm/*/complete"))
+        detail = str(installed[0].parent) if installed else "2.5 GB, installed by the first `llmtwin up --with-llm`"
+        yield Finding("vLLM's environment", True, detail)
     try:
         yield Finding("browser", True, str(find_executable("", settings)))
     except BrowserError as error:  # most sources do without one
@@ -147,6 +151,31 @@ def _qdrant(settings: Settings) -> Finding:
     return Finding("Qdrant", True, f"{version} at {url}, {len(collections)} collections")
 
 
+def _vllm(settings: Settings) -> Finding:
+    import httpx
+
+    url = redacted(settings.vllm)
+    with httpx.Client(base_url=settings.vllm, timeout=5.0, trust_env=False) as client:
+        version = client.get("/version").raise_for_status().json()["version"]
+        models = client.get("/v1/models").raise_for_status().json()["data"]
+    base = ", ".join(model["root"] for model in models if not model.get("parent"))
+    adapters = ", ".join(model["id"] for model in models if model.get("parent")) or "no adapter"
+    return Finding("vLLM", True, f"{version} at {url}, {base}, {adapters}")
+
+
+def _gateway(settings: Settings) -> Finding:
+    import httpx
+
+    from llmtwin.registry import Registry
+
+    url = f"http://127.0.0.1:{settings.gateway_port}"
+    answer = httpx.get(f"{url}/ready", timeout=10.0, trust_env=False)
+    production = Registry(settings.registry).production()
+    twin = production.served_name if production else "the base model, for no adapter was promoted yet"
+    state = "ready" if answer.is_success else f"not ready: {answer.text[:200]}"
+    return Finding("gateway", answer.is_success, f"{state} at {url}, twin is {twin}", "see what is wrong above")
+
+
 def _airflow(settings: Settings) -> Finding:
     import httpx
 
@@ -165,6 +194,8 @@ _CHECKS: dict[str, tuple[str, Callable[[Settings], Finding]]] = {
     "mongodb": ("MongoDB", _mongodb),
     "rabbitmq": ("RabbitMQ", _rabbitmq),
     "qdrant": ("Qdrant", _qdrant),
+    "vllm": ("vLLM", _vllm),
+    "gateway": ("gateway", _gateway),
     "airflow": ("Airflow", _airflow),
 }
 

@@ -4,13 +4,13 @@
 
     mongodb ──┬──▶ cdc
     rabbitmq ─┘
-    qdrant
+    qdrant ────┬──▶ gateway      only where an LLM is asked for
+    vllm ──────┘
     airflow-db ──▶ airflow-api-server, airflow-scheduler, airflow-dag-processor, airflow-triggerer
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -20,10 +20,12 @@ from functools import partial
 from pathlib import Path
 
 from llmtwin.local.airflow import airflow_command, airflow_environment, airflow_url, database_is_current
+from llmtwin.local.ports import LOOPBACK
 from llmtwin.local.processes import OWNER
 from llmtwin.local.servers import MongoServer, QdrantServer, RabbitServer, Server
 from llmtwin.local.supervisor import Program
-from llmtwin.settings import Settings
+from llmtwin.local.vllm import VllmServer, answers, serving_environment
+from llmtwin.settings import Settings, settings_environment
 
 
 @dataclass(frozen=True)
@@ -70,15 +72,29 @@ class Service:
         return self.program.name
 
 
-def services(settings: Settings) -> list[Service]:
-    """Return the services that run on this machine under ``settings``: those without a URL of their own."""
+def services(settings: Settings, with_llm: bool = False) -> list[Service]:
+    """Return the services that run on this machine under ``settings``: those without a URL of their own.
+
+    Args:
+        settings: Folders, ports and the URLs of servers that run elsewhere.
+        with_llm: Whether vLLM and the gateway are among them.
+    """
     own = [_server(server, ports) for server, ports in _servers(settings)]
-    return [*own, _cdc([service.name for service in own]), *_airflow(settings)]
+    if with_llm and not settings.vllm_url:
+        own.append(_vllm(settings))
+    names = [service.name for service in own]
+    gateway = [_gateway(settings, names)] if with_llm else []
+    return [*own, _cdc(names), *_airflow(settings), *gateway]
 
 
 def external_servers(settings: Settings) -> dict[str, str]:
     """Return the URLs of the servers that run elsewhere, by service name."""
-    urls = {"mongodb": settings.mongodb_url, "rabbitmq": settings.rabbitmq_url, "qdrant": settings.qdrant_url}
+    urls = {
+        "mongodb": settings.mongodb_url,
+        "rabbitmq": settings.rabbitmq_url,
+        "qdrant": settings.qdrant_url,
+        "vllm": settings.vllm_url,
+    }
     return {name: url for name, url in urls.items() if url}
 
 
@@ -94,17 +110,6 @@ def environment(settings: Settings) -> dict[str, str]:
         # Airflow renames its processes; without this, the new name is written over the environment that holds our mark.
         "SPT_NOENV": "1",
     }
-
-
-def settings_environment(settings: Settings) -> dict[str, str]:
-    """Return ``settings`` as the variables that make another process read the same ones, whatever its ``.env`` says."""
-    return {f"LLMTWIN_{name.upper()}": _as_variable(value) for name, value in settings.model_dump(mode="json").items()}
-
-
-def _as_variable(value: object) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _servers(settings: Settings) -> list[tuple[Server, tuple[Port, ...]]]:
@@ -129,8 +134,8 @@ def _servers(settings: Settings) -> list[tuple[Server, tuple[Port, ...]]]:
 
 
 def _server(server: Server, ports: tuple[Port, ...]) -> Service:
-    # Without its own mark: in the stack, every process belongs to the stack.
-    variables = {name: value for name, value in server.environment().items() if name != OWNER}
+    # Without its own mark and settings: in the stack, every process has the stack's.
+    variables = {name: value for name, value in server.environment().items() if not name.startswith("LLMTWIN_")}
     program = Program(server.name, tuple(server.command()), variables)
     if isinstance(server, RabbitServer):
         # It stops its helper processes itself, and complains when they go before it. While it boots it hears nothing.
@@ -147,6 +152,25 @@ def _server(server: Server, ports: tuple[Port, ...]) -> Service:
 def _cdc(own: list[str]) -> Service:
     program = Program("cdc", (sys.executable, "-m", "llmtwin.cli", "cdc"), {})
     return Service(program, needs=tuple(name for name in ("mongodb", "rabbitmq") if name in own))
+
+
+def _vllm(settings: Settings) -> Service:
+    server = VllmServer(settings.data / "vllm", settings)
+    service = _server(server, (Port(server.port, "LLMTWIN_VLLM_PORT", "VLLM_URL"),))
+    # It hands a stop on to its workers and waits for them.
+    return replace(service, program=replace(service.program, stop_group=False))
+
+
+def _gateway(settings: Settings, own: list[str]) -> Service:
+    url = f"http://{LOOPBACK}:{settings.gateway_port}"
+    program = Program("gateway", (sys.executable, "-m", "serving.gateway"), serving_environment(settings))
+    return Service(
+        program,
+        is_ready=lambda since: answers(f"{url}/ready"),
+        needs=tuple(name for name in ("qdrant", "vllm") if name in own),
+        ports=(Port(settings.gateway_port, "LLMTWIN_GATEWAY_PORT"),),
+        url=url,
+    )
 
 
 def _airflow(settings: Settings) -> list[Service]:

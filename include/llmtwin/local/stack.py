@@ -22,9 +22,9 @@ from llmtwin.errors import LocalStackError
 from llmtwin.local.ports import require_free
 from llmtwin.local.processes import owned_by, stop_owned
 from llmtwin.local.servers import tail
-from llmtwin.local.services import Port, Service, environment, external_servers, services, settings_environment
+from llmtwin.local.services import Port, Service, environment, external_servers, services
 from llmtwin.local.supervisor import DEAD, EXITED, FATAL, RUNNING, ProcessInfo, Supervisor
-from llmtwin.settings import Settings, redacted
+from llmtwin.settings import Settings, redacted, settings_environment
 
 State = Literal["ready", "starting", "failed", "stopped", "external", "done"]
 Watch = Callable[[str, State], None]
@@ -59,21 +59,23 @@ class LocalStack:
     Args:
         settings: Folders, ports and the URLs of servers that run elsewhere.
         members: The services; all by default.
+        with_llm: Whether vLLM and the gateway are among all. Where they run already, they are.
     """
 
-    def __init__(self, settings: Settings, members: list[Service] | None = None) -> None:
+    def __init__(self, settings: Settings, members: list[Service] | None = None, with_llm: bool = False) -> None:
         self._settings = settings
-        self._services = services(settings) if members is None else members
         self.supervisor = Supervisor(settings.data / "supervisor")
+        self._services = services(settings, with_llm or self._runs("gateway")) if members is None else members
 
-    def up(self, watch: Watch | None = None, timeout: float = 180.0) -> bool:
+    def up(self, watch: Watch | None = None, timeout: float | None = None) -> bool:
         """Start what does not run yet and wait until everything is ready.
 
         On any failure, and on Ctrl-C, what was started is stopped again.
 
         Args:
             watch: Called with a service's name whenever its state changes.
-            timeout: Seconds that all together may take.
+            timeout: Seconds that all together may take once everything is installed; by default 180, and with an LLM,
+                which may be large, 900.
 
         Returns:
             False if everything was running already.
@@ -82,8 +84,13 @@ class LocalStack:
             PortInUseError: A port is taken; nothing was started.
             LocalStackError: A service does not come up; names it and carries the end of its log.
         """
+        timeout = timeout or (900.0 if "vllm" in self.names() else 180.0)
         with self._lock():
             if self.supervisor.is_running():
+                if "gateway" in self.names() and not self._runs("gateway"):
+                    raise LocalStackError(
+                        "the stack is running without an LLM: `llmtwin down`, then `llmtwin up --with-llm`"
+                    )
                 self._require_same_settings()
                 if all(status.state in _SETTLED for status in self.status()):
                     return False
@@ -137,6 +144,10 @@ class LocalStack:
     def ports(self) -> list[Port]:
         """Return every port that the services open."""
         return [port for service in self._services for port in service.ports]
+
+    def _runs(self, name: str) -> bool:
+        """Tell whether a service is among those that were started."""
+        return self.supervisor.is_running() and name in self.supervisor.programs()
 
     def _status(self, service: Service, info: ProcessInfo | None) -> ServiceStatus:
         state = _state(service, info)

@@ -11,8 +11,7 @@ from typer.testing import CliRunner
 
 from llmtwin.cli import app
 from llmtwin.errors import WarehouseError
-from llmtwin.local.services import settings_environment
-from llmtwin.settings import Settings, get_settings
+from llmtwin.settings import Settings, get_settings, settings_environment
 
 pytestmark = pytest.mark.stack
 
@@ -63,7 +62,7 @@ def test_sources_are_listed_and_forgotten(llmtwin: Callable[..., Result], note: 
     listed = llmtwin("sources")
     assert listed.exit_code == 0, listed.output
     assert row(listed.output, note.as_uri())[:4] == ["Ana", "command", "or", "form"]
-    assert row(listed.output, note.as_uri())[-7:] == ["1", "1", "0", "0", "0", "0", "0"]
+    assert row(listed.output, note.as_uri())[-4:] == ["1", "found,", "1", "new"]
     assert row(listed.output, "https://127.0.0.1:1/") == ["Bob", "sources.yaml", "never"]
     assert llmtwin("crawl", "--author", "Bob").exit_code == 1
     assert "failed: 'https://127.0.0.1:1/'" in llmtwin("sources").output

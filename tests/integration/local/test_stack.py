@@ -19,9 +19,9 @@ from llmtwin.errors import LocalStackError, PortInUseError
 from llmtwin.local.airflow import USER, airflow_password, airflow_url
 from llmtwin.local.ports import free_port, is_free
 from llmtwin.local.processes import owned_by
-from llmtwin.local.services import services, settings_environment
+from llmtwin.local.services import services
 from llmtwin.local.stack import LocalStack
-from llmtwin.settings import Settings
+from llmtwin.settings import Settings, settings_environment
 
 pytestmark = pytest.mark.stack
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from llmtwin.local.services import external_servers, services, settings_environment
-from llmtwin.settings import Settings
+from llmtwin.local.services import external_servers, services
+from llmtwin.settings import Settings, settings_environment
 
 OWN = {"mongodb_url": None, "rabbitmq_url": None, "qdrant_url": None}
 
@@ -46,6 +46,7 @@ def test_another_process_reads_the_same_settings(tmp_path: Path, monkeypatch: py
         crawl_allow_local=True,
         drain_max_seconds=0.5,
         rabbitmq_url=None,
+        linkedin_password="s3cret",
     )
     # As another process would find it in the user's .env: the stack's own broker must win over it.
     monkeypatch.setenv("RABBITMQ_URL", "amqp://elsewhere")
