@@ -59,7 +59,8 @@ def crawl_sources() -> None:
         with warehouse(SETTINGS) as database, retrying_only_unreachable():
             return crawling.work_of_run(database, SETTINGS, POOLS, **given)
 
-    @task(outlets=[RAW_DOCUMENTS], map_index_template="{{ task.op_kwargs['source']['link'] }}")
+    # PostgreSQL takes no longer name.
+    @task(outlets=[RAW_DOCUMENTS], map_index_template="{{ task.op_kwargs['source']['link'][:250] }}")
     def crawl(source: dict[str, str]) -> dict[str, Any]:
         """Crawl one link into MongoDB; return counts."""
         from llmtwin import crawling
@@ -71,7 +72,7 @@ def crawl_sources() -> None:
         get_current_context()["outlet_events"][RAW_DOCUMENTS].extra = {"link": source["link"], **result}
         return result
 
-    @task(outlets=[RAW_DOCUMENTS], map_index_template="{{ task.op_kwargs['path'] }}")
+    @task(outlets=[RAW_DOCUMENTS], map_index_template="{{ task.op_kwargs['path'][:250] }}")
     def import_export(path: str) -> dict[str, Any]:
         """Read one export into MongoDB; return its row of the summary."""
         from llmtwin import crawling

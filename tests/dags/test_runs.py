@@ -79,7 +79,7 @@ def test_crawl_sources_stores_what_it_finds_and_a_second_run_changes_nothing(
     assert "$jsonSchema" in mongodb.articles.options()["validator"]
     [source] = registered_sources(mongodb)
     assert source.last_counts["new"] == 3
-    [extra] = [extra for extra in asset_extras() if extra["link"] == source.link]
+    [extra] = [extra for extra in asset_extras() if extra.get("link") == source.link]
     assert (extra["found"], extra["new"]) == (3, 3)
     before = list(mongodb.articles.find())
     (folder / "0.md").unlink()
@@ -101,6 +101,19 @@ def test_crawl_sources_reports_the_link_that_failed_and_keeps_the_rest(
     errors = {source.link: source.last_error for source in registered_sources(mongodb)}
     assert "'ftp'" in (errors["ftp://example.org/x"] or "")
     assert errors[page.as_uri()] is None
+
+
+def test_crawl_sources_names_each_task_by_its_link_as_far_as_there_is_room(airflow_settings: Settings) -> None:
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    link = f"ftp://example.org/{'x' * 300}"
+    run("crawl_sources", {"author": "Ana Núñez", "links": [link], "exports": ["y" * 300]})
+    with create_session() as session:
+        names = {instance.rendered_map_index for instance in session.scalars(select(TaskInstance))}
+    assert names >= {link[:250], "y" * 250}
+    assert all(len(name) <= 250 for name in names if name)
 
 
 def test_crawl_sources_refuses_local_paths_unless_a_setting_allows_them(

@@ -214,17 +214,15 @@ def sources_table(registered: Iterable[RegisteredSource]) -> RenderableType:
     from llmtwin.crawling import COUNTS
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("link", "author", "named in", "last crawl"):
+    for heading in ("link", "author", "named in", "last crawl", "documents"):
         table.add_column(heading, overflow="fold")
-    for count in COUNTS:
-        table.add_column(count, justify="right")
     registered = list(registered)
     links = {source.id: source.link for source in registered}
     for source in sorted(registered, key=lambda source: (links.get(source.listed_by or source.id, ""), source.link)):
         where = "sources.yaml" if source.declared else "list" if source.listed_by else "command or form"
         when = f"{source.last_crawled_at:%Y-%m-%d %H:%M} UTC" if source.last_crawled_at else "never"
-        counts = [str(source.last_counts.get(name, "")) for name in COUNTS]
-        table.add_row(escape(source.link), escape(source.author_full_name), where, when, *counts)
+        counts = ", ".join(f"{count} {name}" for name in COUNTS if (count := source.last_counts.get(name)))
+        table.add_row(escape(source.link), escape(source.author_full_name), where, when, counts)
     return table
 
 
