@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from time import perf_counter, time
 from typing import Any
-from uuid import uuid4
 
 import structlog
 from limits import RateLimitItem, parse_many
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
-from serving.gateway.errors import ApiError
-from serving.gateway.metrics import Metrics
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uuid6 import uuid7
 
 from llmtwin.errors import ApiKeyError, SettingsError
 from llmtwin.keys import KeyFile
 from llmtwin.settings import Settings
+from serving.gateway.errors import ApiError
+from serving.gateway.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +57,7 @@ class Access:
             await self._app(scope, receive, send)
             return
         started, status = perf_counter(), 499
-        request_id = uuid4().hex
+        request_id = uuid7().hex
         extra: dict[str, str] = {"x-request-id": request_id}
         scope.setdefault("state", {}).update(request_id=request_id, key=None)
 

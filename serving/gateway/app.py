@@ -6,7 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+
+from llmtwin import __version__
 from llmtwin.retrieval import Retrieval
+from llmtwin.settings import Settings
 from serving.gateway import completions, embeddings, errors, health
 from serving.gateway.access import Access
 from serving.gateway.completions import Answering
@@ -14,11 +17,9 @@ from serving.gateway.embeddings import Embedding
 from serving.gateway.grounding import Grounding
 from serving.gateway.metrics import Metrics
 from serving.gateway.models import Models
-from serving.gateway.trace import NoSink, TraceSink
+from serving.gateway.monitoring import feedback, open_monitor
+from serving.gateway.trace import TraceSink
 from serving.gateway.upstream import Upstream
-
-from llmtwin import __version__
-from llmtwin.settings import Settings
 
 
 def create_app(settings: Settings, *, sink: TraceSink | None = None) -> FastAPI:
@@ -26,26 +27,28 @@ def create_app(settings: Settings, *, sink: TraceSink | None = None) -> FastAPI:
 
     Args:
         settings: Where everything is, and what is allowed.
-        sink: Who is told of every request; nobody by default.
+        sink: Who is told of every request; the monitor by default.
 
     Raises:
         SettingsError: A setting cannot be read.
     """
     metrics = Metrics()
+    monitor = open_monitor(settings, metrics)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with Upstream(settings) as upstream, Retrieval(settings) as retrieval:
+        async with Upstream(settings) as upstream, Retrieval(settings) as retrieval, monitor:
             models = Models(settings, upstream)
             grounding = Grounding(settings, retrieval, upstream, models)
-            app.state.answering = Answering(settings, upstream, models, grounding, metrics, sink or NoSink())
+            app.state.answering = Answering(settings, upstream, models, grounding, metrics, sink or monitor)
             app.state.embedding = Embedding(settings)
+            app.state.monitor = monitor
             yield
             app.state.embedding.close()
 
     app = FastAPI(title="llmtwin", version=__version__, description=__doc__, lifespan=lifespan)
     errors.register(app)
-    for part in (completions, embeddings, health):
+    for part in (completions, embeddings, feedback, health):
         app.include_router(part.router)
     app.add_middleware(Access, settings=settings, metrics=metrics)
     return app

@@ -12,7 +12,9 @@ import orjson
 import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+
 from llmtwin.retrieval import Options
+from llmtwin.settings import Settings
 from serving.gateway.errors import ApiError, invalid
 from serving.gateway.events import CitedEvents, Events
 from serving.gateway.grounding import Grounding, citation
@@ -24,13 +26,13 @@ from serving.gateway.schemas import ChatRequest, CitedAnswer, CompletionRequest,
 from serving.gateway.trace import Trace, TraceSink
 from serving.gateway.upstream import Upstream
 
-from llmtwin.settings import Settings
-
 log = structlog.get_logger(__name__)
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorAnswer} for status in (400, 401, 403, 404, 413, 415, 429, 502, 503, 504)
 }
+
+TRACE_HEADER = "x-llmtwin-trace-id"
 
 router = APIRouter(prefix="/v1", responses=ERRORS)
 
@@ -169,9 +171,9 @@ class Answering:
                 async def ended(sent: list[bytes]) -> None:
                     await self.finish(trace, sent)
 
-                return Relay(
-                    upstream, holding.pop_all(), events, self.settings.gateway_timeout_seconds, trace, copy, ended
-                )
+                seconds = self.settings.gateway_timeout_seconds
+                relay = Relay(upstream, holding.pop_all(), events, seconds, trace, copy, ended)
+                return self._traceable(relay, trace)
             answer = await self.upstream.read(upstream)
             trace.first_token()
         if fields is not None:
@@ -179,7 +181,13 @@ class Answering:
         if self.settings.gateway_log_prompts or self.sink.wants(trace):
             trace.read_answer(answer)
         await self.finish(trace, [])
-        return Response(answer, media_type="application/json")
+        return self._traceable(Response(answer, media_type="application/json"), trace)
+
+    def _traceable(self, response: Response, trace: Trace) -> Response:
+        """Name the trace of an answer, if it is kept, so that feedback can be given on it."""
+        if self.sink.wants(trace):
+            response.headers[TRACE_HEADER] = trace.trace_id
+        return response
 
 
 class _Told:

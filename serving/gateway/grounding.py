@@ -6,13 +6,13 @@ import asyncio
 from typing import Any
 
 import structlog
+
+from llmtwin.errors import EmbeddingError, ForbiddenLinkError, VectorStoreError, VllmError
 from llmtwin.retrieval import Options, Passage, Retrieval, Retrieved
+from llmtwin.settings import Settings
 from serving.gateway.errors import ApiError, invalid
 from serving.gateway.models import Models
 from serving.gateway.upstream import Upstream
-
-from llmtwin.errors import EmbeddingError, ForbiddenLinkError, VectorStoreError
-from llmtwin.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -48,13 +48,16 @@ class Grounding:
 
         async def complete(messages: list[dict[str, str]], schema: dict[str, Any] | None) -> str:
             request: dict[str, Any] = {"messages": messages, "max_tokens": _LLM_TOKENS, "temperature": 0}
-            request["model"] = (await self._models.base())["id"]
             if schema is not None:
                 request["response_format"] = {
                     "type": "json_schema",
                     "json_schema": {"name": "answer", "schema": schema, "strict": True},
                 }
-            answer = await self._upstream.ask("/v1/chat/completions", request, f"{request_id}-retrieval")
+            try:
+                request["model"] = (await self._models.base())["id"]
+                answer = await self._upstream.ask("/v1/chat/completions", request, f"{request_id}-retrieval")
+            except ApiError as error:
+                raise VllmError(error.message) from error
             return answer["choices"][0]["message"]["content"] or ""
 
         try:
@@ -84,6 +87,7 @@ def citation(number: int, passage: Passage) -> dict[str, Any]:
         "author": passage.author,
         "kind": str(passage.kind),
         "score": round(passage.score, 6),
+        "content": passage.content,
     }
     if passage.path:
         cited |= {"path": passage.path, "lines": [passage.start_line, passage.end_line]}

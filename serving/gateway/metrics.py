@@ -26,6 +26,9 @@ class Metrics:
             "gateway_step_seconds", "Steps before the model", ["step"], buckets=_SECONDS, registry=self.registry
         )
         self.passages = Counter("gateway_passages", "Passages put into prompts", registry=self.registry)
+        self.traces = Counter(
+            "gateway_traces", "Traces and feedback: kept, dropped or failed", ["outcome"], registry=self.registry
+        )
         self.without_passages = Counter(
             "gateway_retrieval_failures", "Questions for which nothing could be looked up", registry=self.registry
         )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from llmtwin.retrieval import Options
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from llmtwin.retrieval import Options
 
 ModelName = Annotated[str, Field(description="`twin`, `twin@<version>` or `base`", examples=["twin"])]
 
@@ -79,6 +80,7 @@ class Citation(BaseModel):
     author: str | None
     kind: str
     score: float
+    content: str = Field(description="the passage as the prompt held it")
     path: str | None = Field(default=None, description="of code")
     lines: tuple[int, int] | None = Field(default=None, description="of code: the first and the last one")
 
