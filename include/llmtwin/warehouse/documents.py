@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -85,6 +85,7 @@ def store_crawl(database: Database[Row], crawl: Crawl, author: User) -> StoreRes
     Raises:
         SourceError: The source failed as a whole; what was written before stays.
     """
+    began = datetime.now(UTC)
     result = StoreResult()
     skipped: Counter[str] = Counter()
     seen: set[UUID] = set()
@@ -98,7 +99,7 @@ def store_crawl(database: Database[Row], crawl: Crawl, author: User) -> StoreRes
     result.failed += [str(error) for error in crawl.failures]
     _forgive_unchanged(database, crawl, author)
     if crawl.complete:
-        _see_to_vanished(database, crawl, author, seen, result)
+        _see_to_vanished(database, crawl, author, seen, result, began)
     if crawl.repository is not None:
         _store_repository(database, crawl.repository)
     return result
@@ -106,9 +107,10 @@ def store_crawl(database: Database[Row], crawl: Crawl, author: User) -> StoreRes
 
 def store_miss(database: Database[Row], source: RegisteredSource) -> StoreResult:
     """Count a crawl that found the whole source gone as a miss of all its documents."""
+    began = datetime.now(UTC)
     result = StoreResult()
     for name, rows in _documents_of(database, source.source_link, source.author_id):
-        result.deleted += (deleted := record_misses(database, name, rows))
+        result.deleted += (deleted := record_misses(database, name, rows, began))
         result.missed += len(rows) - deleted
     return result
 
@@ -196,14 +198,16 @@ def _forgive_unchanged(database: Database[Row], crawl: Crawl, author: User) -> N
     forgive(database, [row["_id"] for row in misses if row["link"] in crawl.unchanged])
 
 
-def _see_to_vanished(database: Database[Row], crawl: Crawl, author: User, seen: set[UUID], result: StoreResult) -> None:
+def _see_to_vanished(
+    database: Database[Row], crawl: Crawl, author: User, seen: set[UUID], result: StoreResult, began: datetime
+) -> None:
     there = crawl.unchanged | {link for error in crawl.failures for link in (error.link, canonical_link(error.link))}
     for name, rows in _documents_of(database, crawl.source_link, author.id):
         vanished = [row for row in rows if row["_id"] not in seen and row["link"] not in there]
         if crawl.repository is not None:
             result.deleted += delete_documents(database, name, [row["_id"] for row in vanished])
         else:
-            result.deleted += (deleted := record_misses(database, name, vanished))
+            result.deleted += (deleted := record_misses(database, name, vanished, began))
             result.missed += len(vanished) - deleted
 
 

@@ -35,15 +35,16 @@ class Miss(Contract):
     missed_at: Timestamp
 
 
-def record_misses(database: Database[Row], collection: str, missed: Sequence[Row]) -> int:
+def record_misses(database: Database[Row], collection: str, missed: Sequence[Row], began: datetime) -> int:
     """Delete those of the missed documents that were missed before, note the others; return how many were deleted.
 
     Args:
         database: The warehouse.
         collection: Where the documents are.
         missed: The documents, each with at least `_id`, `author_id`, `source_link` and `link`.
+        began: When the crawl did. What was noted since then is by another that ran beside it, and no second miss.
     """
-    before = missed_ids(database, [row["_id"] for row in missed])
+    before = missed_ids(database, [row["_id"] for row in missed], began)
     notes = [
         Miss(
             id=row["_id"],
@@ -71,10 +72,11 @@ def delete_documents(database: Database[Row], collection: str, ids: Iterable[UUI
     return deleted
 
 
-def missed_ids(database: Database[Row], ids: Iterable[UUID]) -> set[UUID]:
-    """Return which of these documents were missed by the last crawl of their source."""
+def missed_ids(database: Database[Row], ids: Iterable[UUID], before: datetime | None = None) -> set[UUID]:
+    """Return which of these documents were missed by the last crawl of their source; before a moment, if given."""
     misses = database[Miss.collection]
-    return {row["_id"] for some in batches(ids) for row in misses.find({"_id": {"$in": some}}, {"_id": 1})}
+    when = {"missed_at": {"$lt": before}} if before else {}
+    return {row["_id"] for some in batches(ids) for row in misses.find({"_id": {"$in": some}, **when}, {"_id": 1})}
 
 
 def forgive(database: Database[Row], ids: Iterable[UUID]) -> None:

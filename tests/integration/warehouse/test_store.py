@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -128,6 +129,19 @@ def test_files_of_a_repository_are_deleted_at_once(database: Database[dict[str, 
     result = store_crawl(database, crawl_of(source_file(1), repository=PARENT), AUTHOR)
     assert (result.missed, result.deleted) == (0, 1)
     assert [row["path"] for row in database.repository_files.find()] == ["file_1.py"]
+
+
+def test_two_crawls_at_the_same_time_miss_a_document_once(database: Database[dict[str, Any]]) -> None:
+    store_crawl(database, crawl_of(article(1)), AUTHOR)
+
+    def nothing_while_another_crawl_runs() -> Iterator[RawDocument]:
+        assert store_crawl(database, crawl_of(), AUTHOR).missed == 1
+        yield from ()
+
+    crawl = crawl_of()
+    crawl.documents = nothing_while_another_crawl_runs()
+    assert store_crawl(database, crawl, AUTHOR).deleted == 0
+    assert store_crawl(database, crawl_of(), AUTHOR).deleted == 1
 
 
 def test_what_a_crawl_need_not_read_again_counts_as_found(database: Database[dict[str, Any]]) -> None:
