@@ -1,7 +1,7 @@
 """How good extraction is: the pages of tests/fixtures/pages, read as a crawl or an import reads them, and compared.
 
-What counts is what a reader of the Markdown gets, so both sides are parsed as Markdown. A title above the text counts
-neither way.
+What counts is what a reader of the Markdown gets, so both sides are parsed as Markdown. Title and subtitle above
+the text count neither way.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import re
 import tempfile
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -47,6 +48,8 @@ class Case:
     """``page``, off the web; ``fragment``, nothing but an author's text; or the export (``medium``, ``substack``)."""
     group: str
     title: str | None
+    subtitle: str | None
+    """Beside the title, which platforms take for part of the text or not."""
     published_at: datetime | None
     absent: tuple[str, ...]
     """What stands around the article."""
@@ -61,9 +64,13 @@ class Case:
     def content(self) -> bytes:
         return (self.folder / "page.html").read_bytes()
 
-    @property
-    def expected(self) -> str:
-        return (self.folder / "expected.md").read_text(encoding="utf-8")
+    @cached_property
+    def expected(self) -> Reading:
+        return self.reading((self.folder / "expected.md").read_text(encoding="utf-8"))
+
+    def reading(self, markdown: str) -> Reading:
+        """Return what a reader of a text of this page gets, title and subtitle left out."""
+        return Reading(markdown, (self.title or "", self.subtitle or ""))
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,7 @@ def _case(folder: Path) -> Case:
         kind=said.get("export") or said["kind"],
         group=said["group"],
         title=said.get("title"),
+        subtitle=said.get("subtitle"),
         published_at=datetime.fromisoformat(published_at) if published_at else None,
         absent=tuple(said.get("absent", ())),
         error=said.get("error"),
@@ -131,10 +139,8 @@ def _imported(case: Case) -> RawArticle | RawPost:
 class Reading:
     """What a reader of a Markdown text gets."""
 
-    def __init__(self, markdown: str, title: str | None = None) -> None:
-        tokens = _PARSER.parse(markdown)
-        heading = _one_line(title or "")
-        self._tokens = _without(heading, tokens) if heading else tokens
+    def __init__(self, markdown: str, titles: Collection[str] = ()) -> None:
+        self._tokens = _without({_one_line(title).casefold() for title in titles}, _PARSER.parse(markdown))
 
     @cached_property
     def in_order(self) -> list[str]:
@@ -228,7 +234,7 @@ class Score:
 
 def score(markdown: str, case: Case) -> Score:
     """Compare what was extracted of a page with what a reader sees of it."""
-    found, expected = Reading(markdown, case.title), Reading(case.expected, case.title)
+    found, expected = case.reading(markdown), case.expected
     common = (found.words & expected.words).total()
     parts = {kind: (getattr(found, kind), getattr(expected, kind)) for kind in STRUCTURE}
     return Score(
@@ -239,11 +245,11 @@ def score(markdown: str, case: Case) -> Score:
     )
 
 
-def _without(title: str, tokens: list[Token]) -> list[Token]:
-    """Leave out the headings and paragraphs that are the title."""
+def _without(titles: Collection[str], tokens: list[Token]) -> list[Token]:
+    """Leave out the headings and paragraphs that are one of the titles."""
     ignored: set[int] = set()
     for position, token in enumerate(tokens):
-        if token.type == "inline" and _text(token).casefold() == title.casefold():
+        if token.type == "inline" and _text(token).casefold() in titles:
             ignored.update((position - 1, position, position + 1))
     return [token for position, token in enumerate(tokens) if position not in ignored]
 
