@@ -35,6 +35,7 @@
     ├── RegistryError            no such version of the twin, not in this status, or the index is damaged
     │   └── AdapterError         a folder holds no LoRA adapter that can be served; names the folder
     ├── VllmError                vLLM is down, or refuses an adapter
+    ├── GatewayError             the gateway is down, or refuses a question
     ├── TraceError               traces or feedback cannot be kept or read
     └── LocalStackError          a local service cannot be installed, started or stopped
         └── PortInUseError       names the port and the setting that moves it
@@ -199,6 +200,10 @@ class AdapterError(RegistryError):
 
 class VllmError(LlmtwinError):
     """vLLM is down, or refuses an adapter."""
+
+
+class GatewayError(LlmtwinError):
+    """The gateway is down, or refuses a question."""
 
 
 class TraceError(LlmtwinError):

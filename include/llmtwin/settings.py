@@ -174,6 +174,8 @@ class Settings(BaseSettings):
     # Gateway
     gateway_host: str = Field(default="127.0.0.1", description="the address it listens on")
     gateway_port: int = Field(default=8080, ge=1, le=65535)
+    gateway_url: str | None = Field(default=None, description="where `llmtwin ask` finds it; default: on this machine")
+    gateway_api_key: SecretStr | None = Field(default=None, description="which `llmtwin ask` sends")
     gateway_keys_file: Path | None = Field(
         default=None, description="hashes of API keys, see `llmtwin keys`; default: gateway/keys.json in data_dir"
     )
@@ -249,6 +251,11 @@ class Settings(BaseSettings):
         """Where the registry of adapters lies."""
         folder = self.registry_dir or self.data / "registry"
         return folder if folder.is_absolute() else self.home / folder
+
+    @property
+    def gateway(self) -> str:
+        """The gateway's URL in force."""
+        return self.gateway_url or f"http://127.0.0.1:{self.gateway_port}"
 
     @property
     def gateway_keys(self) -> Path:

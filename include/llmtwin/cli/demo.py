@@ -1,4 +1,4 @@
-"""``demo``: from links to a search result, in front of your eyes."""
+"""``demo``: from links to an answer with its sources, in front of your eyes."""
 
 from __future__ import annotations
 
@@ -30,13 +30,15 @@ def register(app: typer.Typer) -> None:
 def demo(
     links: Annotated[list[str] | None, typer.Argument(help="Links or paths; none: this repository itself.")] = None,
     author: Annotated[str | None, typer.Option(help="Full name of who wrote what is behind the links.")] = None,
-    question: Annotated[str | None, typer.Option(help="What to search for at the end.")] = None,
+    question: Annotated[str | None, typer.Option(help="What to ask at the end.")] = None,
+    llm: Annotated[bool, typer.Option("--llm/--no-llm", help="With the model that answers: vLLM takes 2.5 GB.")] = True,
 ) -> None:
-    """Start everything, crawl, wait until it is searchable, and show what happened."""
+    """Start everything, crawl, wait until it is searchable, ask, and show what happened."""
     from rich.console import Console
     from rich.markup import escape
 
     from llmtwin import sources, vectors, warehouse
+    from llmtwin.cli.ask import answer
     from llmtwin.cli.data import hit_panel
     from llmtwin.cli.stack import addresses
     from llmtwin.local.airflow_api import AirflowApi
@@ -57,10 +59,11 @@ def demo(
         settings = get_settings()
 
     console.rule("[bold]1 · the stack")
-    stack = LocalStack(settings)
-    with console.status("starting MongoDB, RabbitMQ, Qdrant, CDC and Airflow …"):
+    stack = LocalStack(settings, with_llm=llm)
+    names = "MongoDB, RabbitMQ, Qdrant, CDC, Airflow" + (", vLLM and the gateway" if llm else "")
+    with console.status(f"starting {names} …"):
         if stack.has_other_settings():
-            console.print("restarting: the stack was running with other settings (local paths were not allowed, say)")
+            console.print("restarting: the stack was running with other settings or services")
             stack.down()
         started = stack.up(lambda name, state: console.print(f"  {name} {state}"))
     up_seconds = time.monotonic() - began
@@ -89,9 +92,15 @@ def demo(
     # In this repository the file that asks the question is its best match.
     console.print(*[hit_panel(hit) for hit in hits if hit.path != "include/llmtwin/cli/demo.py"][:3], sep="\n")
 
-    console.rule("[bold]4 · look around")
-    console.print(addresses(settings))
-    console.print('ask:     .venv/bin/llmtwin search "your question"\nstop:    make down')
+    if llm:
+        console.rule("[bold]4 · the twin answers")
+        console.print(f"[bold]{escape(question)}[/]")
+        answer(console, settings, question)
+
+    console.rule(f"[bold]{5 if llm else 4} · look around")
+    console.print(addresses(settings, with_llm=llm))
+    command = "ask" if llm else "search"
+    console.print(f'ask:     .venv/bin/llmtwin {command} "your question"\nstop:    make down')
     set_up = float(os.environ.get("LLMTWIN_SETUP_SECONDS", 0))
     total = time.monotonic() - began
     console.print(f"\nset-up {set_up:.0f} s, stack {up_seconds:.0f} s, data {total - up_seconds:.0f} s")
