@@ -265,7 +265,7 @@ def _clone_url(link: str, settings: Settings) -> SplitResult:
     path = parts.path.rstrip("/")
     if not path:
         raise UnreadableError(link, "names a host, but no repository on it")
-    host = parts.netloc.removeprefix("www.") if _is_on_forge(parts) else parts.netloc
+    host = parts.netloc.lower().removeprefix("www.") if _is_on_forge(parts) else parts.netloc
     return parts._replace(netloc=host, path=path, query="", fragment="")
 
 

@@ -17,7 +17,7 @@ from llmtwin.sources import crawl, domain_of, guard, registered_link, source_for
     [
         ("https://github.com/owner/name", "git"),
         ("https://github.com/owner/name/", "git"),
-        ("http://www.github.com/owner/name", "git"),
+        ("http://WWW.github.com/owner/name", "git"),
         ("https://gitlab.com/group/subgroup/name", "git"),
         ("https://git.example.org/any/where.git", "git"),
         ("git@github.com:owner/name.git", "git"),
