@@ -17,6 +17,11 @@ _NEARLY_ALL = 0.9
 _FEWEST_CHARACTERS = 20
 # So short a piece of a sentence (a link, a word in bold) does not show whether the sentence was kept.
 _LONGER_THAN_CHANCE = 8
+_LOST_BY_FALLBACKS = ("ul", "ol", "li", "dl", "dt", "dd", "table", "blockquote", "figcaption", *_HEADINGS)
+_BESIDE_TEXT = re.compile(r"callout|admonition|caption-text|filename|code-?block-?(?:title|caption)", re.IGNORECASE)
+_FOOTNOTES = re.compile(r"\b(?:footnotes?|endnotes?)\b", re.IGNORECASE)
+# More of its text than this is in links where a block leads elsewhere: to other articles, to a shop.
+_MOST_IN_LINKS = 0.3
 
 
 def article(tree: Any) -> Any:
@@ -68,12 +73,41 @@ def _own_words(block: Any) -> str:
 
 
 def _drop_what_is_not_among(kept: str, found: Any) -> None:
-    """Remove the innermost blocks whose words were not kept. Code stays: trafilatura loses some of it."""
-    for block in list(found.iter(*_BLOCKS)):
-        if block.tag == "pre" or next(block.iterdescendants(*_BLOCKS), None) is not None:
-            continue
-        if block.getparent() is not None and block.text_content().strip() and not _is_among(kept, block):
+    """Remove the innermost blocks whose words were not kept, except those that plainly belong to what was."""
+    blocks = [
+        block
+        for block in found.iter(*_BLOCKS)
+        if next(block.iterdescendants(*_BLOCKS), None) is None and _WORDS.search(block.text_content())
+    ]
+    lost = [block for block in blocks if block.tag != "pre" and not _is_among(kept, block)]
+    text = [block for block in set(blocks).difference(lost) if block.tag not in _HEADINGS]
+    around_text = {element for block in text for element in (block, *block.iterancestors())}
+    for block in lost:
+        if block.getparent() is not None and not _belongs_to(around_text, block):
             block.drop_tree()
+
+
+def _belongs_to(around_text: set[Any], block: Any) -> bool:
+    """Return whether a block that trafilatura lost is the article's all the same.
+
+    Its fallbacks look for paragraphs only, and leave headings, lists, captions, notes and quotes between them.
+    """
+    branch = [block]
+    while branch[-1].getparent() is not None and branch[-1].getparent() not in around_text:
+        branch.append(branch[-1].getparent())
+    if any(_FOOTNOTES.search(_names(element)) for element in (*branch, *branch[-1].iterancestors())):
+        return True
+    if not any(element.tag in _LOST_BY_FALLBACKS or _BESIDE_TEXT.search(_names(element)) for element in branch):
+        return False
+    is_above = any(sibling in around_text for sibling in branch[-1].itersiblings())
+    is_below = any(sibling in around_text for sibling in branch[-1].itersiblings(preceding=True))
+    if not is_above or not (is_below or block.tag in _HEADINGS):
+        return False
+    return sum(size(link) for link in branch[-1].iter("a")) <= _MOST_IN_LINKS * size(branch[-1])
+
+
+def _names(element: Any) -> str:
+    return f"{element.get('class', '')} {element.get('role', '')}"
 
 
 def _is_among(kept: str, block: Any) -> bool:
