@@ -12,14 +12,16 @@ from safetensors.numpy import save_file
 BASE_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
-def save_adapter(folder: Path, *, rank: int = 8, seed: int = 0, width: int = 576, **config: Any) -> Path:
-    """Save a random adapter of the first layer's ``q_proj``; ``config`` replaces fields of its configuration."""
+def save_adapter(
+    folder: Path, *, rank: int = 8, seed: int = 0, width: int = 576, module: str = "self_attn.q_proj", **config: Any
+) -> Path:
+    """Save a random adapter of one module of the first layer; ``config`` replaces fields of its configuration."""
     folder.mkdir(parents=True, exist_ok=True)
     defaults = {
         "peft_type": "LORA",
         "base_model_name_or_path": BASE_MODEL,
         "task_type": "CAUSAL_LM",
-        "target_modules": ["q_proj"],
+        "target_modules": [module.rpartition(".")[2]],
         "r": rank,
         "lora_alpha": 2 * rank,
         "bias": "none",
@@ -27,7 +29,7 @@ def save_adapter(folder: Path, *, rank: int = 8, seed: int = 0, width: int = 576
     }
     (folder / "adapter_config.json").write_text(json.dumps(defaults | config))
     random = np.random.default_rng(seed)
-    prefix = "base_model.model.model.layers.0.self_attn.q_proj"
+    prefix = f"base_model.model.model.layers.0.{module}"
     weights = {
         f"{prefix}.lora_A.weight": random.standard_normal((rank, width)).astype(np.float32),
         f"{prefix}.lora_B.weight": random.standard_normal((width, rank)).astype(np.float32),

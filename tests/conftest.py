@@ -6,6 +6,8 @@ Ask for what a test needs, and only that is started:
 - ``mongodb``: a fresh pymongo database on it, dropped after the test.
 - ``settings``: a ``Settings`` that points at all three, with ``mongodb``'s database and its data in ``tmp_path``.
 - ``empty_stores``: the same, with an empty queue and an empty Qdrant.
+- ``vllm_server``: the settings of a running vLLM (``.vllm`` is its URL, ``.registry`` its adapters' folder), shared by the
+  session; it takes a minute, and two more the first time. Mark its tests ``llm``.
 
 Nothing is shared between two tests but the servers themselves: use database, queue and collection names of your own, or
 empty what you use first.
@@ -25,6 +27,7 @@ import pytest
 
 from llmtwin.local.ports import free_port
 from llmtwin.local.servers import MongoServer, QdrantServer, RabbitServer, Server
+from llmtwin.local.vllm import VllmServer
 from llmtwin.settings import Settings
 
 if TYPE_CHECKING:
@@ -58,6 +61,25 @@ def qdrant_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
     else:
         yield from _serve(QdrantServer(tmp_path_factory.mktemp("qdrant"), free_port()))
+
+
+@pytest.fixture(scope="session")
+def vllm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """The settings of a vLLM on the CPU that serves the default base model, and an empty registry."""
+    folder = tmp_path_factory.mktemp("vllm")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("LLMTWIN_")]:
+            patch.delenv(name)
+        settings = Settings(
+            home=HOME,
+            data_dir=HOME / ".local",  # where it is installed
+            registry_dir=folder / "registry",
+            vllm_device="cpu",
+            vllm_url=None,
+            vllm_port=free_port(),
+        )
+        for _url in _serve(VllmServer(folder, settings), timeout=300):
+            yield settings
 
 
 @pytest.fixture
@@ -110,10 +132,10 @@ def empty_stores(settings: Settings) -> Settings:
     return settings
 
 
-def _serve(server: Server) -> Iterator[str]:
+def _serve(server: Server, timeout: float = 60.0) -> Iterator[str]:
     try:
         server.start()
-        server.wait_ready()
+        server.wait_ready(timeout)
         yield server.url
     finally:
         server.stop()
