@@ -64,11 +64,10 @@ def join_neighbours(passages: Sequence[Passage], found: Mapping[UUID, Passage]) 
 
 def join(before: Passage, after: Passage) -> Passage:
     """Return two neighbouring chunks as one passage, what they share only once."""
-    shared = _overlap(before.content, after.content)
-    if shared:
+    if before.end_line is not None and after.start_line is not None and before.end_line < after.start_line:
+        content = before.content + "\n" * (after.start_line - before.end_line) + after.content
+    elif shared := _overlap(before.content, after.content):
         content = before.content + after.content[shared:]
-    elif before.end_line is not None and after.start_line is not None:
-        content = before.content + "\n" * max(1, after.start_line - before.end_line) + after.content
     else:
         content = f"{before.content}\n\n{after.content}"
     return replace(before, content=content, end_line=after.end_line, chunks=(*before.chunks, *after.chunks))
