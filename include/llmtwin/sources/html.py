@@ -7,7 +7,7 @@ from datetime import datetime
 
 from llmtwin.sources import html_content
 from llmtwin.sources.html_boilerplate import drop_boilerplate
-from llmtwin.sources.html_markdown import to_markdown
+from llmtwin.sources.html_markdown import drop_permalinks, to_markdown
 from llmtwin.sources.html_parsing import parse
 
 
@@ -33,6 +33,7 @@ def extract(html: str, url: str) -> Extract:
     from llmtwin.sources import html_metadata
 
     tree = parse(html)
+    drop_permalinks(tree)
     asks_for_password = bool(tree.xpath("//input[@type='password']"))
     about = html_metadata.read(tree, url)
     markdown = to_markdown(html_content.article(tree), url)

@@ -20,8 +20,8 @@ _SURELY = re.compile(
 )
 _LIKELY = re.compile(
     _WORD_OF_A_NAME.format(
-        "share|social|sns|pager|navigation|menu|sidebar|toc|table-of-contents|"
-        "author-(?:bio|box|card|info)|bio|byline|post-meta|entry-meta|postmeta|metadata|meta-data|"
+        "share|social|sns|pager|navigation|menu|sidebar|toc(?!-backref)|table-of-contents|"
+        "author-(?:bio|box|card|info)|bio|byline|post-meta|entry-meta|postmeta|title-meta|metadata|meta-data|"
         "tags?|tag-?list|categories|reading-time|posted-on|read-more|"
         "cta|banner|advert|advertisement|ads|sponsor|promo|promotion|"
         "footer|edit-?(?:this-?)?page|edit-post|last-updated|reactions?|claps?|likes?|copy-button|copybtn"
@@ -44,7 +44,7 @@ def drop_boilerplate(tree: Any) -> None:
         if element.getparent() is None or element.tag in _NEVER:
             continue
         certainty = _is_boilerplate(element)
-        if certainty is None or next(element.iterancestors("pre", "code"), None) is not None:
+        if certainty is None or next(element.iterancestors("pre", "code", "blockquote"), None) is not None:
             continue
         if size(element) <= _LARGEST_SHARE[certainty] * whole:
             element.drop_tree()

@@ -9,7 +9,8 @@ from typing import Any
 
 _LANGUAGE_ATTRIBUTES = ("data-lang", "data-language", "data-code-block-lang", "data-enlighter-language")
 _LANGUAGE_CLASS = re.compile(
-    r"(?:^|\s)(?:language|lang|highlight-source|highlight-text|highlight|hl|brush:?)[-_: ]\s*([\w+#.-]+)", re.IGNORECASE
+    r"(?:^|\s)(?:language|lang|highlight-source|highlight-text|highlight|hl|brush)(?:[-_:]\s*|\s+(?!highlight))([\w+#.-]+)",
+    re.IGNORECASE,
 )
 # Classes that stand beside the bare name of the language: `hljs python`, `sourceCode python`, `highlight python`.
 _BESIDE_A_LANGUAGE = {"hljs", "sourcecode", "highlight", "prettyprint", "chroma"}

@@ -97,6 +97,8 @@ def _belongs_to(around_text: set[Any], block: Any) -> bool:
         branch.append(branch[-1].getparent())
     if any(_FOOTNOTES.search(_names(element)) for element in (*branch, *branch[-1].iterancestors())):
         return True
+    if any(ancestor.tag == "figure" and ancestor in around_text for ancestor in branch[-1].iterancestors()):
+        return True  # the other part of what is shown and its caption
     if not any(element.tag in _LOST_BY_FALLBACKS or _BESIDE_TEXT.search(_names(element)) for element in branch):
         return False
     is_above = any(sibling in around_text for sibling in branch[-1].itersiblings())

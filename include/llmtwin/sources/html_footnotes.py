@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urldefrag
 
 _LABEL = re.compile(r"[\[(]?\s*(\d{1,3}|[*†‡§]|[a-z])\s*[\])]?")
-_BACK = re.compile(r"[↩↑^⏎⤴︎️\s]*")
+_BACK = re.compile(r"[↩↑^⏎⤴︎️\s\d]*")
 _INLINE_TARGETS = ("a", "span", "sup", "em", "strong", "b", "i")
 _NO_NOTES = ("h1", "h2", "h3", "h4", "h5", "h6", "section", "main", "body", "article")
 

@@ -27,6 +27,7 @@ _BLOCKS = (
 )
 _KEPT_ATTRIBUTES = {"a": ("href",), "ol": ("start",), "code": ("class",), "td": ("colspan",), "th": ("colspan",)}
 _PERMALINK_SIGNS = {"", "#", "¶", "§", "🔗", "link", "Permalink", "Link to heading", "Anchor"}
+_PERMALINK_CLASSES = {"headerlink", "hash-link", "heading-link", "anchor", "anchorjs-link"}
 _PRESERVES_LINES = re.compile(r"white-space:\s*(?:pre|break-spaces)|\bwhitespace-(?:pre|break)", re.IGNORECASE)
 _HIDDEN = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.IGNORECASE)
 _FENCE = re.compile(r"[ >]*(?:(?:[-*+]|\d+\.) +)*(?P<fence>`{3,})")
@@ -46,6 +47,7 @@ def to_markdown(tree: Any, url: str = "") -> str:
     from lxml import etree
 
     drop_what_is_not_shown(tree)
+    drop_permalinks(tree)
     _keep_formulas(tree)
     _keep_lines(tree)
     make_code_plain(tree)
@@ -90,6 +92,15 @@ def drop_what_is_not_shown(tree: Any) -> None:
             or any(name in names for name in _FOR_READERS_ONLY)
         ):
             _drop(element)
+
+
+def drop_permalinks(tree: Any) -> None:
+    """Remove the signs beside headings and captions (¶, #, an icon) that link to themselves."""
+    for link in list(tree.xpath(".//a[starts-with(@href, '#')]")):
+        is_named_so = any(name in _PERMALINK_CLASSES for name in link.get("class", "").split())
+        is_in_heading = next(link.iterancestors(*_HEADINGS), None) is not None
+        if (is_named_so or is_in_heading) and not re.search(r"\w", link.text_content()):
+            _drop(link)
 
 
 def _keep_formulas(tree: Any) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+_NAME_OF_THE_SITE = re.compile(r"\s+[|·•–—»:-]\s+\S.*")
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,17 @@ def read(tree: Any, url: str) -> Metadata:
     found = trafilatura.extract_metadata(
         tree, default_url=url, date_config={"original_date": True, "extensive_search": False}
     )
-    return Metadata(found.title or None, _published(tree) or _moment(found.date))
+    title = _without_the_site(found.title, tree) if found.title else None
+    return Metadata(title, _published(tree) or _moment(found.date))
+
+
+def _without_the_site(title: str, tree: Any) -> str:
+    """Return the page's heading where the title is that and the name of the site."""
+    for heading in tree.iter("h1"):
+        text = " ".join(heading.text_content().split())
+        if text and title.startswith(text) and _NAME_OF_THE_SITE.fullmatch(title, len(text)):
+            return text
+    return title
 
 
 def _published(tree: Any) -> datetime | None:
@@ -44,7 +57,7 @@ def _dates(tree: Any) -> Iterator[str | None]:
         "//time[@itemprop='datePublished' or @pubdate or contains(@class,'published') or contains(@class,'entry-date')]"
         "/@datetime | //*[contains(@class,'dt-published')]/@datetime"
     )
-    yield from times or tree.xpath("//article//time/@datetime | //main//time/@datetime")
+    yield from times or tree.xpath("(//article | //main)//time[not(@itemprop='dateModified')]/@datetime")
 
 
 def _declared_in(block: str) -> Iterator[str | None]:
