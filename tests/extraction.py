@@ -22,10 +22,9 @@ from tests.unit.sources.exports.exports import AUTHOR, table, unpacked
 from tests.unit.sources.exports.exports import read as read_export
 
 from llmtwin.documents import RawArticle, RawPost, canonical_link
-from llmtwin.sources import html
+from llmtwin.sources import html, reading
 from llmtwin.sources.encoding import decode
 from llmtwin.sources.page import Page
-from llmtwin.sources.reading import web_article
 
 PAGES = Path(__file__).parent / "fixtures" / "pages"
 GROUPS = ("platform", "generator", "language", "structure", "hostile")
@@ -112,12 +111,11 @@ def read(case: Case) -> Extracted:
     """
     if case.kind == "fragment":
         return Extracted(html.fragment(decode(case.content, case.charset) or "", case.url))
-    if case.kind == "page":
-        document: RawArticle | RawPost = web_article(
-            case.url, Page(case.url, case.content, "text/html", case.charset), AUTHOR
-        )
-    else:
-        document = _imported(case)
+    page = Page(case.url, case.content, "text/html", case.charset)
+    if case.url.startswith("file:"):
+        file = reading.read(case.url, page, stem="")
+        return Extracted(file.body, file.title, file.published_at)
+    document = reading.web_article(case.url, page, AUTHOR) if case.kind == "page" else _imported(case)
     return Extracted(document.content, document.title, document.published_at)
 
 
