@@ -12,6 +12,8 @@ from llmtwin.retrieval import Retrieval
 from llmtwin.settings import Settings
 from serving.gateway import completions, embeddings, errors, health
 from serving.gateway.access import Access
+from serving.gateway.chat import facets, page
+from serving.gateway.chat.facets import open_facets
 from serving.gateway.completions import Answering
 from serving.gateway.embeddings import Embedding
 from serving.gateway.grounding import Grounding
@@ -37,18 +39,25 @@ def create_app(settings: Settings, *, sink: TraceSink | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with Upstream(settings) as upstream, Retrieval(settings) as retrieval, monitor:
+        async with (
+            Upstream(settings) as upstream,
+            Retrieval(settings) as retrieval,
+            open_facets(settings) as choosing,
+            monitor,
+        ):
             models = Models(settings, upstream)
             grounding = Grounding(settings, retrieval, upstream, models)
             app.state.answering = Answering(settings, upstream, models, grounding, metrics, sink or monitor)
             app.state.embedding = Embedding(settings)
             app.state.monitor = monitor
+            app.state.facets = choosing
             yield
             app.state.embedding.close()
 
     app = FastAPI(title="llmtwin", version=__version__, description=__doc__, lifespan=lifespan)
     errors.register(app)
-    for part in (completions, embeddings, feedback, health):
+    for part in (completions, embeddings, facets, feedback, health, page):
         app.include_router(part.router)
+    app.mount("/chat", page.Files())
     app.add_middleware(Access, settings=settings, metrics=metrics)
     return app
