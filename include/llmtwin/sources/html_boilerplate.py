@@ -14,7 +14,7 @@ _SURELY = re.compile(
         "cookies?|consent|gdpr|onetrust|newsletter|subscribe|subscription|signup|sign-up|paywall|"
         "comments|commentlist|disqus|giscus|utterances|respond|webmentions?|"
         "related|relatedposts|recommended|recommendations|read-next|readnext|more-posts|"
-        "sharing|sharedaddy|breadcrumbs?|pagination|pagenav|post-navigation|navbar|popup|modal|skip-?link"
+        "sharing|sharedaddy|breadcrumbs?|pagination|pagenav|post-navigation|navbar|popup|modal|skip-?link|speechify-ignore"
     ),
     re.IGNORECASE,
 )
@@ -23,7 +23,7 @@ _LIKELY = re.compile(
         "share|social|sns|pager|navigation|menu|sidebar|toc(?!-backref)|table-of-contents|"
         "author-(?:bio|box|card|info)|bio|byline|post-meta|entry-meta|postmeta|title-meta|metadata|meta-data|"
         "tags?|tag-?list|categories|reading-time|posted-on|read-more|"
-        "cta|banner|advert|advertisement|ads|sponsor|promo|promotion|"
+        "cta|banner|advert|advertisement|ads?|sponsor|promo|promotion|"
         "footer|edit-?(?:this-?)?page|edit-post|last-updated|reactions?|claps?|likes?|copy-button|copybtn"
     ),
     re.IGNORECASE,

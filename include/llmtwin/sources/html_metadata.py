@@ -55,7 +55,7 @@ def _dates(tree: Any) -> Iterator[str | None]:
     )
     times = tree.xpath(
         "//time[@itemprop='datePublished' or @pubdate or contains(@class,'published') or contains(@class,'entry-date')]"
-        "/@datetime | //*[contains(@class,'dt-published')]/@datetime"
+        "/@datetime | //*[contains(@class,'dt-published')]/@datetime | //abbr[@itemprop='datePublished']/@title"
     )
     yield from times or tree.xpath("(//article | //main)//time[not(@itemprop='dateModified')]/@datetime")
 
