@@ -99,11 +99,12 @@ def _belongs_to(around_text: set[Any], block: Any) -> bool:
         return True
     if any(ancestor.tag == "figure" and ancestor in around_text for ancestor in branch[-1].iterancestors()):
         return True  # the other part of what is shown and its caption
-    if not any(element.tag in _LOST_BY_FALLBACKS or _BESIDE_TEXT.search(_names(element)) for element in branch):
+    is_named = any(_BESIDE_TEXT.search(_names(element)) for element in branch)
+    if not is_named and not any(element.tag in _LOST_BY_FALLBACKS for element in branch):
         return False
     is_above = any(sibling in around_text for sibling in branch[-1].itersiblings())
     is_below = any(sibling in around_text for sibling in branch[-1].itersiblings(preceding=True))
-    if not is_above or not (is_below or block.tag in _HEADINGS):
+    if not (is_above or is_below) if is_named else not (is_above and (is_below or block.tag in _HEADINGS)):
         return False
     return sum(size(link) for link in branch[-1].iter("a")) <= _MOST_IN_LINKS * size(branch[-1])
 

@@ -25,7 +25,14 @@ _BLOCKS = (
     *_LISTS,
     *_HEADINGS,
 )
-_KEPT_ATTRIBUTES = {"a": ("href",), "ol": ("start",), "code": ("class",), "td": ("colspan",), "th": ("colspan",)}
+_KEPT_ATTRIBUTES = {
+    "a": ("href",),
+    "ol": ("start",),
+    "code": ("class",),
+    "td": ("colspan",),
+    "th": ("colspan",),
+    "input": ("type", "checked"),
+}
 _PERMALINK_SIGNS = {"", "#", "¶", "§", "🔗", "link", "Permalink", "Link to heading", "Anchor"}
 _PERMALINK_CLASSES = {"headerlink", "hash-link", "heading-link", "anchor", "anchorjs-link"}
 _PRESERVES_LINES = re.compile(r"white-space:\s*(?:pre|break-spaces)|\bwhitespace-(?:pre|break)", re.IGNORECASE)
@@ -54,11 +61,13 @@ def to_markdown(tree: Any, url: str = "") -> str:
     make_footnotes_plain(tree, url)
     _mend_links(tree, url)
     for ignored in list(tree.iter(*_NO_TEXT)):
-        _drop(ignored)
+        if not _is_checkbox_of_a_task(ignored):
+            _drop(ignored)
     etree.strip_tags(tree, *_WITHOUT_MEANING)
     _lift_blocks_out_of_inline_elements(tree)
     _unfold_layout_tables(tree)
     _nest_lists(tree)
+    _join_lists(tree)
     _make_captions_paragraphs(tree)
     _split_at_double_breaks(tree)
     _flatten(tree)
@@ -164,6 +173,10 @@ def is_on_the_web(url: str) -> bool:
     return url.startswith(("https://", "http://"))
 
 
+def _is_checkbox_of_a_task(element: Any) -> bool:
+    return element.get("type") == "checkbox" and next(element.iterancestors("li"), None) is not None
+
+
 def _lift_blocks_out_of_inline_elements(tree: Any) -> None:
     """Undo emphasis and links around whole blocks (pasted documents, cards), which Markdown cannot say."""
     for element in list(tree.iter(*_INLINE)):
@@ -193,6 +206,19 @@ def _nest_lists(tree: Any) -> None:
         outer, before = inner.getparent(), inner.getprevious()
         if outer is not None and outer.tag in ("ul", "ol") and before is not None and before.tag == "li":
             before.append(inner)
+
+
+def _join_lists(tree: Any) -> None:
+    """Make one list of those that count on from each other, each with an item or two (Notion writes them so)."""
+    for following in list(tree.iter("ol")):
+        items = following.getprevious()
+        if items is None or items.tag != "ol" or (items.tail or "").strip():
+            continue
+        start = items.get("start", "1")
+        if start.isdecimal() and following.get("start") == str(int(start) + len(items.findall("li"))):
+            items.tail = following.tail
+            items.extend(list(following))
+            following.getparent().remove(following)
 
 
 def _make_captions_paragraphs(tree: Any) -> None:

@@ -21,9 +21,14 @@ class Metadata:
 
 
 def read(tree: Any, url: str) -> Metadata:
-    """Return title and date of a page, from what it declares to machines; the date at last from its text."""
+    """Return title and date of a page, from what it declares to machines; the date at last from its text.
+
+    Days of the last change are taken out of the tree, where they would pass for the day of publication.
+    """
     import trafilatura
 
+    for changed in tree.xpath("//time[@itemprop='dateModified' and not(@pubdate)]"):
+        changed.drop_tree()
     found = trafilatura.extract_metadata(
         tree, default_url=url, date_config={"original_date": True, "extensive_search": False}
     )
@@ -57,7 +62,7 @@ def _dates(tree: Any) -> Iterator[str | None]:
         "//time[@itemprop='datePublished' or @pubdate or contains(@class,'published') or contains(@class,'entry-date')]"
         "/@datetime | //*[contains(@class,'dt-published')]/@datetime | //abbr[@itemprop='datePublished']/@title"
     )
-    yield from times or tree.xpath("(//article | //main)//time[not(@itemprop='dateModified')]/@datetime")
+    yield from times or tree.xpath("(//article | //main)//time/@datetime")
 
 
 def _declared_in(block: str) -> Iterator[str | None]:

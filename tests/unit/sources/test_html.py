@@ -104,3 +104,52 @@ def test_a_fragment_is_taken_as_it_is_but_for_boxes_of_the_platform() -> None:
 @pytest.mark.parametrize("html", ["", " ", "\0", "<!-- nothing -->", "<script>alert(1)</script>"])
 def test_a_fragment_without_text(html: str) -> None:
     assert fragment(html) == ""
+
+
+def article(body: str) -> str:
+    """Return a page, most of which is not inside any element that would name it."""
+    return f"<html><head><title>Mills</title></head><body><main>{TEXT}{body}{TEXT}</main></body></html>"
+
+
+@pytest.mark.parametrize(
+    ("piece", "markdown"),
+    [
+        ("<figure><img src='a.png'><figcaption>The <em>old</em> mill.</figcaption></figure>", "The *old* mill."),
+        ("<figure><blockquote><p>Well said.</p></blockquote><figcaption>Ada</figcaption></figure>", "> Well said."),
+        ("<blockquote><p>Well said.</p><footer>Ada, 1843</footer></blockquote>", "> Ada, 1843"),
+        ("<div class='admonition tip'><p class='admonition-title'>Tip</p><p>Oil it.</p></div>", "Tip\n\nOil it."),
+        ("<h2><a class='toc-backref' href='#id1'>Gears</a><a class='headerlink' href='#g'>\uf0c1</a></h2>", "## Gears"),
+        ("<h2>Gears<a class='hash-link' href='#g'>\u200b</a></h2>", "## Gears"),
+        ("<ol><li>one</li></ol><ol start='2'><li>two</li></ol>", "1. one\n2. two"),
+        ("<ul><li><input type='checkbox' checked disabled> done</li></ul>", "- [x] done"),
+        ("<div class='highlight highlight-source-shell'><pre>ls</pre></div>", "```shell\nls\n```"),
+    ],
+)
+def test_what_belongs_to_the_text_around_it_stays(piece: str, markdown: str) -> None:
+    assert f"\n{markdown}\n" in extract(article(piece), "https://example.org/").markdown
+
+
+def test_footnotes_stay_where_the_page_puts_them_into_an_aside() -> None:
+    note = "<aside class='footnote' id='n' role='doc-footnote'><p>So it is. <a href='#r'>↩<sup>2</sup></a></p></aside>"
+    html = article(f"<p>It is said.<a class='footnote-reference' href='#n' id='r'>1</a></p>{note}")
+    markdown = extract(html, "https://example.org/").markdown
+    assert "It is said.[^1]" in markdown
+    assert "\n[^1]: So it is.\n" in markdown
+
+
+@pytest.mark.parametrize(
+    ("title", "heading"),
+    [
+        ("Caching | Otter", "Caching"),
+        ("Caching – Otter Docs", "Caching"),
+        ("Caching¶", 'Caching<a class="headerlink" href="#c">¶</a>'),
+    ],
+)
+def test_a_title_is_without_the_name_of_the_site(title: str, heading: str) -> None:
+    html = article("").replace("<main>", f"<main><h1>{heading}</h1>").replace("Mills", title.removesuffix("¶"))
+    assert extract(html, "https://example.org/").title == "Caching"
+
+
+def test_a_day_of_change_is_not_one_of_publication() -> None:
+    html = article("<p>Last updated on <time itemprop='dateModified' datetime='2024-06-03'>Jun 3</time></p>")
+    assert extract(html, "https://example.org/").published_at is None
