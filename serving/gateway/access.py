@@ -28,19 +28,31 @@ PROTECTED = "/v1/"
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1", "[::1]")
 
 
+def rate_limits(rates: str) -> list[RateLimitItem]:
+    """Return limits such as ``60/minute`` or ``10/second;1000/hour``; none for an empty text.
+
+    Raises:
+        SettingsError: That is no rate.
+    """
+    try:
+        return parse_many(rates) if rates.strip() else []
+    except ValueError as error:
+        raise SettingsError(
+            f"LLMTWIN_GATEWAY_RATE_LIMIT: {rates!r} is no rate; write 60/minute, or 10/second;1000/hour"
+        ) from error
+
+
 class Access:
     """Names each request, checks key, rate and size, counts and logs it.
 
     Args:
         app: What answers.
         settings: Keys and limits.
+        limits: How often one client may ask.
         metrics: Where requests are counted.
-
-    Raises:
-        SettingsError: The rate limit cannot be read.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, limits: list[RateLimitItem], metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
         self._keys = KeyFile(settings.gateway_keys)
@@ -48,7 +60,7 @@ class Access:
         self._most_bytes = settings.gateway_max_body_bytes
         # A web page of elsewhere can make a name of its own point to this machine (DNS rebinding), and call us by it.
         self._hosts = _THIS_MACHINE if settings.gateway_host in _THIS_MACHINE else None
-        self._limits = _parse(settings.gateway_rate_limit)
+        self._limits = limits
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -177,12 +189,3 @@ def _check_type(scope: Scope, headers: Headers) -> None:
 def _bearer(headers: Headers) -> str:
     scheme, _, key = headers.get("authorization", "").partition(" ")
     return key.strip() if scheme.lower() == "bearer" else ""
-
-
-def _parse(rates: str) -> list[RateLimitItem]:
-    try:
-        return parse_many(rates) if rates.strip() else []
-    except ValueError as error:
-        raise SettingsError(
-            f"LLMTWIN_GATEWAY_RATE_LIMIT: {rates!r} is no rate; write 60/minute, or 10/second;1000/hour"
-        ) from error

@@ -11,7 +11,7 @@ from llmtwin import __version__
 from llmtwin.retrieval import Retrieval
 from llmtwin.settings import Settings
 from serving.gateway import completions, embeddings, errors, health
-from serving.gateway.access import Access
+from serving.gateway.access import Access, rate_limits
 from serving.gateway.chat import facets, page
 from serving.gateway.chat.facets import open_facets
 from serving.gateway.completions import Answering
@@ -35,6 +35,7 @@ def create_app(settings: Settings, *, sink: TraceSink | None = None) -> FastAPI:
         SettingsError: A setting cannot be read.
     """
     metrics = Metrics()
+    limits = rate_limits(settings.gateway_rate_limit)
     monitor = open_monitor(settings, metrics)
 
     @asynccontextmanager
@@ -59,5 +60,5 @@ def create_app(settings: Settings, *, sink: TraceSink | None = None) -> FastAPI:
     for part in (completions, embeddings, facets, feedback, health, page):
         app.include_router(part.router)
     app.mount("/chat", page.Files())
-    app.add_middleware(Access, settings=settings, metrics=metrics)
+    app.add_middleware(Access, settings=settings, limits=limits, metrics=metrics)
     return app

@@ -9,16 +9,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
-from serving.gateway.completions import ERRORS
-from serving.gateway.errors import ApiError, invalid
-from serving.gateway.relay import while_connected
-from serving.gateway.schemas import EmbeddingRequest
 
 from llmtwin.documents import Kind
 from llmtwin.errors import EmbeddingError
 from llmtwin.features import embedder_for
 from llmtwin.features.embedding import open_model
 from llmtwin.settings import Settings
+from serving.gateway.completions import ERRORS
+from serving.gateway.errors import ApiError, invalid
+from serving.gateway.relay import while_connected
+from serving.gateway.schemas import EmbeddingRequest
 
 if TYPE_CHECKING:
     import numpy as np

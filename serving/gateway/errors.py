@@ -7,10 +7,15 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+
+from llmtwin.errors import RegistryError
+
+log = structlog.get_logger(__name__)
 
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large", 415: "unsupported_media_type"}
@@ -74,6 +79,7 @@ def register(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _unlike_the_schema)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(ClientGoneError, _client_gone)
+    app.add_exception_handler(RegistryError, _registry)
     app.add_exception_handler(Exception, _mistake)
 
 
@@ -98,6 +104,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
     }
     message = messages.get(error.status_code, str(error.detail) or HTTPStatus(error.status_code).phrase)
     return ApiError(error.status_code, message, headers=error.headers).response()
+
+
+async def _registry(_request: Request, error: Exception) -> Response:
+    log.error("the registry cannot be read", reason=str(error))
+    return ApiError(503, "the gateway cannot read the registry of models", code="registry_unavailable").response()
 
 
 async def _client_gone(_request: Request, _error: Exception) -> Response:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+
 from serving.gateway.errors import ApiError
 
 DONE = b"data: [DONE]\n\n"
@@ -26,14 +27,10 @@ class Events:
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes of the answer; return those that can be sent on: whole events, or nothing."""
-        if self._rest:
-            data = self._rest + data
-        end = data.rfind(_END) + len(_END)
-        if end != len(data):
-            whole = (end >= len(_END) and data[:end]) or b""
-            data, self._rest = whole, data[len(whole) :]
-        else:
-            self._rest = b""
+        data = self._rest + data
+        end = data.rfind(_END)
+        length = end + len(_END) if end >= 0 else 0
+        data, self._rest = data[:length], data[length:]
         if data.endswith(DONE):
             self.done = True
         return self._changed(data)

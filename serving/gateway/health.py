@@ -9,13 +9,12 @@ import aiohttp
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from llmtwin.settings import Settings, redacted
 from serving.gateway.completions import ERRORS, Answering
 from serving.gateway.embeddings import Embedding
 from serving.gateway.errors import ApiError
 from serving.gateway.upstream import FAILURES
-
-from llmtwin.errors import RegistryError
-from llmtwin.settings import Settings, redacted
 
 router = APIRouter()
 
@@ -63,11 +62,7 @@ async def model(request: Request, model: str) -> dict[str, Any]:
 def _listing(request: Request) -> list[dict[str, Any]]:
     answering: Answering = request.app.state.answering
     embedding: Embedding = request.app.state.embedding
-    try:
-        chat = answering.models.listing()
-    except RegistryError as error:
-        raise ApiError(503, str(error), code="registry_unavailable") from error
-    return [*chat, {"id": embedding.name, "object": "model", "created": 0, "owned_by": "llmtwin"}]
+    return [*answering.models.listing(), {"id": embedding.name, "object": "model", "created": 0, "owned_by": "llmtwin"}]
 
 
 async def _qdrant(settings: Settings) -> str:

@@ -13,12 +13,12 @@ from typing import Any
 
 import orjson
 import structlog
-from serving.gateway.errors import ApiError
-from serving.gateway.tokenizer import ChatTokenizer
-from serving.gateway.upstream import Upstream
 
 from llmtwin.registry import Registry, Version
 from llmtwin.settings import Settings
+from serving.gateway.errors import ApiError
+from serving.gateway.tokenizer import ChatTokenizer
+from serving.gateway.upstream import Upstream
 
 log = structlog.get_logger(__name__)
 

@@ -9,13 +9,14 @@ from typing import Any, TypeVar
 
 import aiohttp
 import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
 from serving.gateway.errors import ApiError, ClientGoneError
 from serving.gateway.events import Events
 from serving.gateway.trace import Trace
 from serving.gateway.upstream import FAILURES, broken_off
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
 
 log = structlog.get_logger(__name__)
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import structlog
+
 from serving.gateway.errors import ApiError, invalid
 
 log = structlog.get_logger(__name__)

@@ -12,9 +12,9 @@ from typing import Any
 
 import aiohttp
 import orjson
-from serving.gateway.errors import ApiError
 
 from llmtwin.settings import Settings, redacted
+from serving.gateway.errors import ApiError
 
 # Whatever ends a connection to vLLM, at any moment.
 FAILURES = (aiohttp.ClientError, OSError, TimeoutError)

@@ -17,12 +17,12 @@ import httpx
 import pytest
 import uvicorn
 from openai import OpenAI
+from tests.chat_model import save_tokenizer
 
 from llmtwin.local.ports import free_port
 from llmtwin.settings import Settings
 from serving.gateway.__main__ import configuration
 from serving.gateway.trace import TraceSink
-from tests.chat_model import save_tokenizer
 
 HOME = Path(__file__).resolve().parents[4]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from tests.integration.serving.gateway.conftest import Gateway, ScriptedVllm, Serve
 
 QUESTION = [{"role": "user", "content": "What do you think of queues?"}]
@@ -25,7 +24,8 @@ def require_error(response: Any, status: int, code: str | None) -> dict[str, Any
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"null", b'"text"', b"\xff\xfe", b'{"model": NaN}', b"[" * 20_000, b'{"model": "\\ud800"}']
+    "body",
+    [b"", b"{", b"[]", b"null", b'"text"', b"\xff\xfe", b'{"model": NaN}', b"[" * 20_000, b'{"model": "\\ud800"}'],
 )
 @pytest.mark.parametrize("path", ["chat/completions", "completions", "embeddings"])
 def test_malformed_json(gateway: Gateway, path: str, body: bytes) -> None:

@@ -6,8 +6,8 @@ import math
 
 import openai
 import pytest
-
 from tests.integration.serving.gateway.conftest import Gateway, ScriptedVllm
+
 
 def dot(left: list[float], right: list[float]) -> float:
     return math.fsum(a * b for a, b in zip(left, right, strict=True))

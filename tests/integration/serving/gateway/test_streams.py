@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from tests.integration.serving.gateway.conftest import Gateway, ScriptedVllm, Serve, scripted_vllm
 
 from llmtwin.local.ports import free_port
-from tests.integration.serving.gateway.conftest import Gateway, ScriptedVllm, Serve, scripted_vllm
 
 QUESTION = [{"role": "user", "content": "What do you think of queues?"}]
 
@@ -121,7 +121,7 @@ def test_slow_readers_hold_up_nobody_and_get_everything(gateway: Gateway, vllm: 
     before = time.monotonic()
     while time.monotonic() < before + 1:
         assert gateway.http.get("/health").status_code == 200
-    # 60 MB do not fit into the buffers of the sockets: the model server was held back, nothing was heaped up in the gateway.
+    # 60 MB do not fit into the buffers of the sockets: the model was held back, nothing was heaped up in between.
     assert all(entry["ended"] is None for entry in vllm.seen)
     for reader in readers:
         reader.settimeout(60)

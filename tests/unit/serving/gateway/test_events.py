@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ STREAMS = {
 
 def fed(events: Events, data: bytes, cuts: list[int]) -> list[bytes]:
     places = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    return [events.feed(data[start:end]) for start, end in zip(places, places[1:], strict=False)]
+    return [events.feed(data[start:end]) for start, end in pairwise(places)]
 
 
 @pytest.mark.parametrize("name", STREAMS)

@@ -8,13 +8,13 @@ from uuid import UUID, uuid5
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.chat_model import save_tokenizer
 
 from llmtwin.documents import Kind
 from llmtwin.retrieval import Passage
 from serving.gateway.errors import ApiError
 from serving.gateway.prompt import Room, compose, fence, question_of
 from serving.gateway.tokenizer import ChatTokenizer
-from tests.chat_model import save_tokenizer
 
 LINK = "https://blog.example.com/queues"
 
