@@ -1,4 +1,4 @@
-# The image of every service that runs our code: Airflow's components and the CDC service.
+# The image of every service that runs our code: Airflow's components, the CDC service and the gateway.
 FROM apache/airflow:3.3.2-python3.11
 
 USER root
@@ -20,6 +20,7 @@ COPY --chown=airflow:root pyproject.toml README.md ./
 COPY --chown=airflow:root include include
 COPY --chown=airflow:root plugins plugins
 COPY --chown=airflow:root dags dags
+COPY --chown=airflow:root serving serving
 RUN pip install --no-cache-dir --no-deps --editable .
 
 # Docker forbids the namespaces that Chromium's sandbox is made of; here the container is the fence.

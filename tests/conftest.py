@@ -6,8 +6,8 @@ Ask for what a test needs, and only that is started:
 - ``mongodb``: a fresh pymongo database on it, dropped after the test.
 - ``settings``: a ``Settings`` that points at all three, with ``mongodb``'s database and its data in ``tmp_path``.
 - ``empty_stores``: the same, with an empty queue and an empty Qdrant.
-- ``vllm_server``: the settings of a running vLLM (``.vllm`` is its URL, ``.registry`` its adapters' folder), shared by the
-  session; it takes a minute, and two more the first time. Mark its tests ``llm``.
+- ``vllm_server``: the settings of a running vLLM (``.vllm`` is its URL, ``.registry`` its adapters' folder), shared by
+  the session; it takes a minute, and two more the first time. Mark its tests ``llm``.
 
 Nothing is shared between two tests but the servers themselves: use database, queue and collection names of your own, or
 empty what you use first.

@@ -114,9 +114,29 @@ def test_volumes_are_declared_used_and_on_the_paths_where_the_data_lies() -> Non
     assert data_dir in mounts["airflow-scheduler"]
 
 
-def test_only_airflow_is_published_and_on_the_loopback_interface_only() -> None:
+def test_only_airflow_and_the_gateway_are_published_and_on_the_loopback_interface_only() -> None:
     published = {name: service["ports"] for name, service in compose()["services"].items() if "ports" in service}
-    assert published == {"airflow-api-server": ["127.0.0.1:${LLMTWIN_AIRFLOW_PORT:-8081}:8080"]}
+    assert published == {
+        "airflow-api-server": ["127.0.0.1:${LLMTWIN_AIRFLOW_PORT:-8081}:8080"],
+        "gateway": ["127.0.0.1:${LLMTWIN_GATEWAY_PORT:-8080}:8080"],
+    }
+
+
+def test_vllm_is_reached_by_the_gateway_only_and_knows_no_password() -> None:
+    for name in ("vllm-cpu", "vllm-gpu"):
+        service = compose()["services"][name]
+        assert service["network_mode"] == "service:gateway"
+        assert "env_file" not in service
+        assert not [value for value in service["environment"].values() if "PASSWORD" in value or "SECRET" in value]
+        assert service["profiles"] == [name.removeprefix("vllm-")] == [service["environment"]["LLMTWIN_VLLM_DEVICE"]]
+        assert service["build"]["target"] == name.removeprefix("vllm-")
+
+
+def test_the_image_for_gpus_is_the_vllm_of_the_requirements() -> None:
+    folder = HOME / "serving" / "vllm"
+    version = re.search(r"^vllm==(\S+)$", (folder / "requirements-gpu.txt").read_text(), re.MULTILINE)
+    assert version is not None
+    assert f"FROM vllm/vllm-openai:v{version[1]} AS gpu\n" in (folder / "Dockerfile").read_text()
 
 
 def test_urls_lead_to_services_that_exist_on_the_ports_they_listen_on() -> None:
@@ -163,7 +183,8 @@ def test_docker_compose_accepts_the_file(tmp_path: Path) -> None:
         shutil.copy(HOME / name, tmp_path)
     filled = re.sub(r"^([A-Z_]+)=$", r"\1=secret", EXAMPLE.read_text(), flags=re.MULTILINE)
     (tmp_path / ".env").write_text(filled)
-    done = subprocess.run(["docker-compose", "config"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    command = ["docker-compose", "--profile", "cpu", "--profile", "gpu", "config"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     services = yaml.safe_load(done.stdout)["services"]
     assert set(services) == set(compose()["services"])
