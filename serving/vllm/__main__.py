@@ -9,7 +9,7 @@ import sys
 from llmtwin.errors import LlmtwinError
 from llmtwin.settings import get_settings
 from serving.vllm.base_model import base_model_path
-from serving.vllm.environment import find_environment
+from serving.vllm.environment import find_environment, require_system_packages
 from serving.vllm.launcher import device_of, require_possible, server_command, server_environment
 
 
@@ -25,6 +25,7 @@ def main() -> None:
         environment = find_environment(settings, device)
         if options.prepare:
             environment.require_memory()
+            require_system_packages(environment)
         environment.install()
         model = base_model_path(settings, environment.python)
         command = server_command(settings, device, str(environment.python), model)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -18,9 +19,9 @@ import psutil
 from filelock import FileLock
 
 from llmtwin.errors import LocalStackError
-from llmtwin.local.bootstrap import CPU_TORCH_INDEX
+from llmtwin.local.bootstrap import CPU_TORCH_INDEX, install_packages
 from llmtwin.settings import Settings
-from serving.vllm.launcher import Device
+from serving.vllm.launcher import Device, preloaded_libraries
 
 REQUIREMENTS = Path(__file__).parent
 # Measured: 2.5 GB installed, 0.7 GB downloaded by pip, 0.3 GB of model; with CUDA's libraries, five times as much.
@@ -127,6 +128,25 @@ def find_environment(settings: Settings, device: Device) -> Environment:
     if importlib.util.find_spec("vllm") is not None:
         return Environment(Path(sys.prefix), device, None)
     return Environment(settings.data / "vllm" / device, device, REQUIREMENTS / f"requirements-{device}.txt")
+
+
+def require_system_packages(environment: Environment) -> None:
+    """Install what vLLM on the CPU wants of the system: a compiler, and an allocator that makes it faster.
+
+    Raises:
+        SystemExit: There is no compiler, and it may not or cannot be installed; says what to install.
+    """
+    if environment.device == "gpu":
+        return
+    allocator = "libtcmalloc-minimal4"
+    missing = [] if any("tcmalloc" in path.name for path in preloaded_libraries(environment.prefix)) else [allocator]
+    if shutil.which(os.environ.get("CXX", "g++")) is None:
+        install_packages(["g++", *missing])  # PyTorch compiles kernels for the CPU at hand, while vLLM answers
+    elif missing and os.geteuid() == 0:
+        try:
+            install_packages(missing)
+        except SystemExit as failure:
+            say(f"{failure}\nvLLM is slower without {allocator}; going on")
 
 
 def say(text: str) -> None:

@@ -12,9 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+import serving.vllm.environment as environment_module
 from llmtwin.errors import LocalStackError
 from llmtwin.settings import Settings
-from serving.vllm.environment import REQUIREMENTS, Environment, find_environment
+from serving.vllm.environment import REQUIREMENTS, Environment, find_environment, require_system_packages
 
 Usage = namedtuple("Usage", ["total", "used", "free"])
 
@@ -85,6 +86,26 @@ def test_too_little_memory_is_an_error_on_the_cpu(tmp_path: Path, monkeypatch: p
     with pytest.raises(LocalStackError, match=r"needs 3\.5 GB of memory .* 2\.0 GB are available"):
         Environment(tmp_path, "cpu", None).require_memory()
     Environment(tmp_path, "gpu", None).require_memory()
+
+
+def test_a_missing_compiler_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(SystemExit, match=r"apt-get install g\+\+"):
+        require_system_packages(Environment(tmp_path, "cpu", None))
+    require_system_packages(Environment(tmp_path, "gpu", None))
+
+
+def test_a_machine_with_a_compiler_does_without_the_faster_allocator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "g++").touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))  # without apt-get
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(environment_module, "preloaded_libraries", lambda prefix: [])
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    require_system_packages(Environment(tmp_path, "cpu", None))
+    assert "slower without libtcmalloc-minimal4" in capsys.readouterr().out
 
 
 def test_each_device_has_its_own(tmp_path: Path) -> None:
