@@ -119,7 +119,9 @@ def server_environment(settings: Settings, device: Device, prefix: Path, model: 
             "VLLM_CPU_OMP_THREADS_BIND": thread_binding(_physical_cores()),
             # Threads that wait spin for this many milliseconds: through a token's many small steps, not between tokens.
             "KMP_BLOCKTIME": "1",
-            "LD_PRELOAD": ":".join(map(str, preloaded_libraries(prefix))),
+            # By name, and found in the folders that are searched: a space in a path would end it.
+            "LD_PRELOAD": ":".join(library.name for library in preloaded_libraries(prefix)),
+            "LD_LIBRARY_PATH": ":".join(filter(None, [str(prefix / "lib"), os.environ.get("LD_LIBRARY_PATH")])),
         }
     return variables
 

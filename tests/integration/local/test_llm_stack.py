@@ -103,14 +103,21 @@ def test_a_stack_that_has_an_llm_is_known_as_such(stack: tuple[LocalStack, Setti
     assert "twin is the base model" in doctor
 
 
+def workers(settings: Settings) -> list[psutil.Process]:
+    return [process for process in owned_by(settings.data) if "VLLM" in "".join(process.cmdline()[:1])]
+
+
+@pytest.mark.llm
+def test_intels_openmp_is_loaded_although_the_path_has_a_space(stack: tuple[LocalStack, Settings]) -> None:
+    loaded = {Path(mapped.path).name for process in workers(stack[1]) for mapped in process.memory_maps()}
+    assert "libiomp5.so" in loaded
+
+
 @pytest.mark.llm
 def test_vllm_stops_with_all_its_processes(stack: tuple[LocalStack, Settings]) -> None:
-    def workers() -> list[psutil.Process]:
-        return [process for process in owned_by(stack[1].data) if "VLLM" in "".join(process.cmdline()[:1])]
-
-    assert workers()
+    assert workers(stack[1])
     stack[0].supervisor.stop_programs(["vllm"])  # SIGTERM, to the one process that supervisor knows
-    eventually(lambda: not workers(), 15)
+    eventually(lambda: not workers(stack[1]), 15)
     assert stack[0].down() is True
     assert owned_by(stack[1].data) == []
 

@@ -140,6 +140,15 @@ def test_a_hub_id_may_be_fetched_and_a_gpu_needs_no_preloading(tmp_path: Path) -
     assert not {"HF_HUB_OFFLINE", "LD_PRELOAD", "VLLM_CPU_OMP_THREADS_BIND"} & found.keys()
 
 
+def test_a_space_in_the_path_does_not_end_the_list_of_preloaded_libraries(tmp_path: Path) -> None:
+    prefix = tmp_path / "my env"
+    (prefix / "lib").mkdir(parents=True)
+    (prefix / "lib" / "libiomp5.so").touch()
+    found = server_environment(settings(tmp_path), "cpu", prefix, "org/model")
+    assert found["LD_PRELOAD"].split(":")[-1] == "libiomp5.so"
+    assert str(prefix / "lib") in found["LD_LIBRARY_PATH"].split(":")
+
+
 def test_only_libraries_that_are_there_are_preloaded(tmp_path: Path) -> None:
     assert not [path for path in preloaded_libraries(tmp_path) if path.is_relative_to(tmp_path)]
     (tmp_path / "lib").mkdir()
