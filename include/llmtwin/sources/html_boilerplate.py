@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-_NAVIGATION_TAGS = ("nav", "footer", "aside", "form", "dialog", "menu")
+_NAVIGATION_TAGS = ("nav", "footer", "aside", "address", "form", "dialog", "menu")
 _NAVIGATION_ROLES = ("navigation", "contentinfo", "complementary", "banner", "search", "dialog", "alertdialog", "alert")
 # Words between hyphens and underscores in classes and ids; whole words, wherever they stand.
 _WORD_OF_A_NAME = r"(?:^|[\s_-])(?:{})(?=$|[\s_-])"

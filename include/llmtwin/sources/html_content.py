@@ -85,6 +85,9 @@ def _drop_what_is_not_among(kept: str, found: Any) -> None:
     for block in lost:
         if block.getparent() is not None and not _belongs_to(around_text, block):
             block.drop_tree()
+    for link in list(found.iterchildren("a")):  # in no block
+        if not _is_among(kept, link):
+            link.drop_tree()
 
 
 def _belongs_to(around_text: set[Any], block: Any) -> bool:

@@ -60,6 +60,7 @@ def to_markdown(tree: Any, url: str = "") -> str:
     make_code_plain(tree)
     make_footnotes_plain(tree, url)
     _mend_links(tree, url)
+    _draw_checkboxes(tree)
     for ignored in list(tree.iter(*_NO_TEXT)):
         if not _is_checkbox_of_a_task(ignored):
             _drop(ignored)
@@ -68,6 +69,7 @@ def to_markdown(tree: Any, url: str = "") -> str:
     _unfold_layout_tables(tree)
     _nest_lists(tree)
     _join_lists(tree)
+    _end_quoted_lines(tree)
     _make_captions_paragraphs(tree)
     _split_at_double_breaks(tree)
     _flatten(tree)
@@ -173,6 +175,17 @@ def is_on_the_web(url: str) -> bool:
     return url.startswith(("https://", "http://"))
 
 
+def _draw_checkboxes(tree: Any) -> None:
+    """Make boxes that only the page's style draws, as Notion's, into those that HTML has."""
+    for box in list(tree.iter("div")):
+        names = box.get("class", "").split()
+        if "checkbox-on" in names or "checkbox-off" in names:
+            box.tag = "input"
+            box.set("type", "checkbox")
+            if "checkbox-on" in names:
+                box.set("checked", "")
+
+
 def _is_checkbox_of_a_task(element: Any) -> bool:
     return element.get("type") == "checkbox" and next(element.iterancestors("li"), None) is not None
 
@@ -219,6 +232,16 @@ def _join_lists(tree: Any) -> None:
             items.tail = following.tail
             items.extend(list(following))
             following.getparent().remove(following)
+
+
+def _end_quoted_lines(tree: Any) -> None:
+    """Make text that stands in a quote before its first paragraph a paragraph of its own."""
+    for quote in tree.iter("blockquote"):
+        first = next((child for child in quote if child.tag in _BLOCKS), None)
+        if first is not None and first is quote[0] and (quote.text or "").strip():
+            line = quote.makeelement("p")
+            line.text, quote.text = quote.text, None
+            quote.insert(0, line)
 
 
 def _make_captions_paragraphs(tree: Any) -> None:

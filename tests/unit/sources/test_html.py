@@ -117,6 +117,7 @@ def article(body: str) -> str:
         ("<figure><img src='a.png'><figcaption>The <em>old</em> mill.</figcaption></figure>", "The *old* mill."),
         ("<figure><blockquote><p>Well said.</p></blockquote><figcaption>Ada</figcaption></figure>", "> Well said."),
         ("<blockquote><p>Well said.</p><footer>Ada, 1843</footer></blockquote>", "> Ada, 1843"),
+        ("<blockquote>First.<p>Second.</p></blockquote>", "> First.\n>\n> Second."),
         ("<div class='admonition tip'><p class='admonition-title'>Tip</p><p>Oil it.</p></div>", "Tip\n\nOil it."),
         ("<h2><a class='toc-backref' href='#id1'>Gears</a><a class='headerlink' href='#g'>\uf0c1</a></h2>", "## Gears"),
         ("<h2>Gears<a class='hash-link' href='#g'>\u200b</a></h2>", "## Gears"),
