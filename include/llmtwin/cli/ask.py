@@ -67,7 +67,8 @@ def _chunks(settings: Settings, request: dict[str, Any]) -> Iterator[dict[str, A
 
     from llmtwin.errors import GatewayError
 
-    body = {"stream": True, "temperature": 0, "max_tokens": 256, **request}
+    # Without the penalty, a model as small as the default one says the same sentence again and again.
+    body = {"stream": True, "temperature": 0, "frequency_penalty": 0.5, "max_tokens": 200, **request}
     key = settings.gateway_api_key
     headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
     try:
