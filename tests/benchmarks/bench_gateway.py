@@ -1,0 +1,206 @@
+"""What the gateway costs: ``python tests/benchmarks/bench_gateway.py``.
+
+Streams of a real vLLM on this machine, asked directly and through the gateway with retrieval off, in turns; and the
+processor time that two HTTP clients need to read a stream. The ratios count: gateway, vLLM and this program share the
+cores.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import aiohttp
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from llmtwin.local.ports import free_port
+from llmtwin.local.vllm import VllmServer
+from llmtwin.settings import Settings, settings_environment
+
+HOME = Path(__file__).resolve().parents[2]
+STREAMS = (1, 8, 32)
+TOKENS = 64
+ROUNDS = 5
+CHUNKS = 20_000
+
+
+@dataclass
+class Measured:
+    """One round.
+
+    Attributes:
+        rate: Output tokens per second, of all streams together.
+        first: Seconds to the first token of each stream.
+    """
+
+    rate: float
+    first: list[float]
+
+
+def main() -> None:
+    """Measure, and print the tables."""
+    console = Console()
+    with tempfile.TemporaryDirectory() as folder, vllm(Path(folder)) as settings, gateway(settings) as url:
+        table = Table("streams", "direct, tokens/s", "gateway, tokens/s", "ratio", "first token p50, ms", "added, ms")
+        for streams in STREAMS:
+            table.add_row(*row(streams, asyncio.run(alternate(streams, settings.vllm, url))))
+            console.print(table)
+    clients = Table("client", "microseconds of processor time per chunk")
+    with scripted() as url:
+        for name, read in (("aiohttp", read_with_aiohttp), ("httpx", read_with_httpx)):
+            clients.add_row(name, f"{asyncio.run(processor_time(read, url)):.1f}")
+    console.print(clients)
+
+
+def row(streams: int, rounds: list[tuple[Measured, Measured]]) -> list[str]:
+    """Return a row of the table: medians over the rounds of what both did within each."""
+    direct = median(one.rate for one, _ in rounds)
+    through = median(other.rate for _, other in rounds)
+    ratio = median(other.rate / one.rate for one, other in rounds)
+    first = [median(second for one in side for second in one.first) for side in zip(*rounds, strict=True)]
+    added = (first[1] - first[0]) * 1000
+    return [str(streams), f"{direct:.0f}", f"{through:.0f}", f"{ratio:.3f}", f"{first[0] * 1000:.1f}", f"{added:+.1f}"]
+
+
+async def alternate(streams: int, direct: str, through: str) -> list[tuple[Measured, Measured]]:
+    """Measure both in turns, after one round that does not count; every other time the gateway goes first."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        for url in (direct, through):
+            await measure(session, url, streams)
+        rounds = []
+        for number in range(ROUNDS if streams > 1 else 3 * ROUNDS):
+            urls = [direct, through] if number % 2 else [through, direct]
+            found = {url: await measure(session, url, streams) for url in urls}
+            rounds.append((found[direct], found[through]))
+    return rounds
+
+
+async def measure(session: aiohttp.ClientSession, url: str, streams: int) -> Measured:
+    """Ask for that many streams at once."""
+    started = time.perf_counter()
+    first = await asyncio.gather(*(stream(session, url, number) for number in range(streams)))
+    return Measured(streams * TOKENS / (time.perf_counter() - started), first)
+
+
+async def stream(session: aiohttp.ClientSession, url: str, number: int) -> float:
+    """Read one stream of exactly `TOKENS` tokens; return the seconds to its first."""
+    body = {
+        "model": "base",
+        "messages": [{"role": "user", "content": f"Tell a long story about the number {number}."}],
+        "stream": True,
+        "max_tokens": TOKENS,
+        "temperature": 0,
+        "ignore_eos": True,
+    }
+    started, first = time.perf_counter(), 0.0
+    async with session.post(f"{url}/v1/chat/completions", json=body) as response:
+        response.raise_for_status()
+        async for data in response.content.iter_any():
+            if not first and b'"content":"' in data.replace(b'"content":""', b""):
+                first = time.perf_counter() - started
+    return first
+
+
+async def processor_time(read: Callable[[str], AsyncIterator[bytes]], url: str) -> float:
+    """Return the microseconds per chunk that this process works to read a stream."""
+    async with aiohttp.ClientSession() as session:
+        await session.post(f"{url}/script", json={"tokens": CHUNKS})
+    began = time.process_time()
+    chunks = 0
+    async for data in read(f"{url}/v1/chat/completions"):
+        chunks += data.count(b"\n\n")
+    return (time.process_time() - began) / chunks * 1e6
+
+
+BODY = {"model": "base", "messages": [{"role": "user", "content": "x"}], "stream": True}
+
+
+async def read_with_aiohttp(url: str) -> AsyncIterator[bytes]:
+    """As the gateway does."""
+    async with aiohttp.ClientSession() as session, session.post(url, json=BODY) as response:
+        async for data in response.content.iter_any():
+            yield data
+
+
+async def read_with_httpx(url: str) -> AsyncIterator[bytes]:
+    """As it could."""
+    async with (
+        httpx.AsyncClient(trust_env=False, timeout=60) as client,
+        client.stream("POST", url, json=BODY) as response,
+    ):
+        async for data in response.aiter_raw():
+            yield data
+
+
+@contextmanager
+def vllm(folder: Path) -> Iterator[Settings]:
+    """Run a vLLM on the CPU inside the block; yield settings that point at it."""
+    settings = Settings(
+        data_dir=HOME / ".local",
+        registry_dir=folder / "registry",
+        vllm_device="cpu",
+        vllm_url=None,
+        vllm_port=free_port(),
+    )
+    server = VllmServer(folder, settings)
+    try:
+        server.start()
+        server.wait_ready(300)
+        yield settings
+    finally:
+        server.stop()
+
+
+@contextmanager
+def gateway(settings: Settings) -> Iterator[str]:
+    """Run a gateway before it inside the block."""
+    port = free_port()
+    changed = settings.model_copy(update={"gateway_port": port, "gateway_rate_limit": ""})
+    with running(
+        [sys.executable, "-m", "serving.gateway"], f"http://127.0.0.1:{port}", settings_environment(changed)
+    ) as url:
+        yield url
+
+
+@contextmanager
+def scripted() -> Iterator[str]:
+    """Run the scripted vLLM inside the block."""
+    port = free_port()
+    command = [sys.executable, str(HOME / "tests" / "scripted_vllm.py"), str(port), "none"]
+    with running(command, f"http://127.0.0.1:{port}", {}) as url:
+        yield url
+
+
+@contextmanager
+def running(command: list[str], url: str, environment: dict[str, str]) -> Iterator[str]:
+    """Run a server inside the block, its log thrown away."""
+    process = subprocess.Popen(command, cwd=HOME, env=os.environ | environment, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                httpx.get(f"{url}/health", trust_env=False).raise_for_status()
+                break
+            except httpx.TransportError:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+if __name__ == "__main__":
+    main()
