@@ -123,7 +123,7 @@ async def parents_table(questions: Sequence[Question], settings: Settings) -> Ta
     """How often the five best passages hold a right chunk, and how long they are, with and without neighbours."""
     table = Table("five best passages", "hold a right chunk", "characters", title="test half")
     for name, parents in (("chunks", False), ("with parents", True)):
-        found, _ = await answer(questions, settings, {"top_k": 5, "parents": parents})
+        found, _ = await answer(questions, settings, {**NOTHING, "top_k": 5, "parents": parents})
         pairs = list(zip(questions, found, strict=True))
         held = [any(question.relevant & set(one.chunks) for one in passages) for question, passages in pairs]
         length = sum(len(one.content) for passages in found for one in passages) / len(found)

@@ -45,7 +45,8 @@ class Directory:
             platforms |= {str(hit.value) for hit in hosts.hits}
             ids = [str(hit.value) for hit in (await client.facet(alias, "author_id", limit=MOST_AUTHORS)).hits]
             authors |= await _names(client, alias, [one for one in ids if UUID(one) not in authors])
-        self.authors, self.platforms, self._read_at = authors, frozenset(platforms), time.monotonic()
+        self.authors, self.platforms = authors, frozenset(platforms)
+        self._read_at = time.monotonic() if authors else None  # what begins to fill is looked at again
 
 
 async def _names(client: AsyncQdrantClient, alias: str, ids: list[str]) -> dict[UUID, str]:

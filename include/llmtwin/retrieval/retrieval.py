@@ -261,11 +261,11 @@ class Retrieval:
         return sorted(scored, key=lambda one: -one.score)
 
     async def _why_nothing(self, request: _Request) -> str:
-        if not request.served:
+        async with asking(self._settings):
+            await self._directory.refresh(self._client, [one.kind for one in request.served])
+        if not self._directory.authors:
             return "nothing is searchable yet: see `llmtwin status`"
         if request.options.authors:
-            async with asking(self._settings):
-                await self._directory.refresh(self._client, [one.kind for one in request.served])
             known = {str(id_) for id_ in self._directory.authors}
             names = zip(request.options.authors, _author_ids(request.options.authors) or [], strict=True)
             if strangers := [name for name, id_ in names if id_ not in known]:

@@ -42,10 +42,19 @@ def installed(qdrant_url: str, tmp_path_factory: pytest.TempPathFactory) -> Sett
 
 @pytest.fixture
 def store(installed: Settings) -> Settings:
-    """Settings of an empty Qdrant; of the other servers there is none."""
+    """Settings of an empty Qdrant; of the other servers there is none.
+
+    Collections of chunks are emptied and not made anew: each has eleven indexes, and each index is written to disk.
+    """
+    from qdrant_client import models
+
     with vectors.connect(installed) as client:
-        for collection in client.get_collections().collections:
-            client.delete_collection(collection.name)
+        served = {collection for alias, collection in vectors.aliases(client).items() if alias.startswith("embedded_")}
+        for name in vectors.collection_names(client):
+            if name in served:
+                client.delete(name, models.Filter(), wait=True)
+            else:
+                client.delete_collection(name)
     return installed
 
 

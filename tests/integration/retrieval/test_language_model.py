@@ -129,7 +129,7 @@ def test_kinds_and_platforms_narrow_the_search(texts: Settings, ask: Ask) -> Non
 def test_constraints_that_nothing_fits_are_given_up(texts: Settings, ask: Ask) -> None:
     complete = answering({"author": "Ben Other", "kinds": ["post"], "published_before": "1990-01-01"})
     found = ask("honey", complete, self_query=True)
-    assert BEES in found.passages[0].content
+    assert {passage.kind for passage in found.passages} == set(Kind)
     assert found.notes == ["nothing fits what the question says about its source: all was searched"]
 
 
