@@ -135,12 +135,16 @@ class RerankerThread:
         """Return a score for each text, in their order; higher is better."""
         if self._reranker is None:
             raise RuntimeError("a reranker is used inside its `async with` only")
+        loop = asyncio.get_running_loop()
+        working = loop.run_in_executor(self._worker, self._reranker.scores, question, list(texts))
         self._at_work += 1
-        try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._worker, self._reranker.scores, question, list(texts))
-        finally:
-            self._at_work -= 1
+        working.add_done_callback(self._finish)
+        return await asyncio.shield(working)  # who gives up waiting does not stop the thread, which stays at work
+
+    def _finish(self, working: asyncio.Future[list[float]]) -> None:
+        self._at_work -= 1
+        if not working.cancelled():
+            working.exception()  # seen, even if nobody waits any more
 
 
 def load_reranker(settings: Settings) -> Reranker:

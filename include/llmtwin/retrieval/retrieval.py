@@ -255,8 +255,14 @@ class Retrieval:
         if self._reranker.is_overloaded:
             request.notes.append("not reranked: too many questions wait for that")
             return passages
+        limit = self._settings.rag_timeout_seconds / 4
         with request.step("rerank"):
-            scores = await self._reranker.scores(request.question, [passage.content for passage in passages])
+            try:
+                async with asyncio.timeout(limit):
+                    scores = await self._reranker.scores(request.question, [passage.content for passage in passages])
+            except TimeoutError:
+                request.notes.append(f"not reranked: that took longer than {limit:g} s")
+                return passages
         scored = [replace(passage, score=score) for passage, score in zip(passages, scores, strict=True)]
         return sorted(scored, key=lambda one: -one.score)
 

@@ -12,7 +12,7 @@ import pytest
 from tests.integration.sources.conftest import web
 
 from llmtwin import vectors
-from llmtwin.documents import RawDocument
+from llmtwin.documents import Kind, RawDocument
 from llmtwin.features import embedder_for, encode_document, handler_for
 from llmtwin.retrieval import Complete, Options, Retrieval, Retrieved
 from llmtwin.settings import Settings
@@ -49,9 +49,10 @@ def store(installed: Settings) -> Settings:
     from qdrant_client import models
 
     with vectors.connect(installed) as client:
-        served = {collection for alias, collection in vectors.aliases(client).items() if alias.startswith("embedded_")}
+        own = {vectors.embedded_collection(kind, handler_for(kind, installed).model_id) for kind in Kind}
+        served = set(vectors.aliases(client).values())
         for name in vectors.collection_names(client):
-            if name in served:
+            if name in own & served:
                 client.delete(name, models.Filter(), wait=True)
             else:
                 client.delete_collection(name)

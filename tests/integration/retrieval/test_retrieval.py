@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +16,7 @@ from llmtwin import vectors
 from llmtwin.documents import Kind, User
 from llmtwin.features import handler_for
 from llmtwin.retrieval import Options, Retrieval, Retrieved
+from llmtwin.retrieval.reranking import LateInteraction
 from llmtwin.settings import Settings
 
 pytestmark = pytest.mark.stack
@@ -173,6 +176,24 @@ def test_a_busy_reranker_is_done_without(three_kinds: Settings) -> None:
     assert {note for one in found if one not in reranked for note in one.notes} == {
         "not reranked: too many questions wait for that"
     }
+
+
+def test_a_slow_reranker_is_not_waited_for(three_kinds: Settings, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+    asked = LateInteraction.scores
+
+    def slow(self: LateInteraction, question: str, texts: Sequence[str]) -> list[float]:
+        if question != "warm":
+            release.wait(30)
+        return asked(self, question, texts)
+
+    monkeypatch.setattr(LateInteraction, "scores", slow)
+    try:
+        found = ask("nectar from lavender", changes={"rag_timeout_seconds": 0.4})
+    finally:
+        release.set()
+    assert found.passages[0].content == BEES
+    assert found.notes == ["not reranked: that took longer than 0.1 s"]
 
 
 def test_times_of_publication_reach_every_kind(store: Settings, ask: Ask) -> None:
