@@ -124,27 +124,35 @@ class Journal(Generic[Kept]):
         self._abandon()
 
     def newest_first(self) -> Iterator[Kept]:
-        """Yield all records, roughly the newest first: file by file, and backwards in each."""
-        for path in self._files():
-            for text in reversed(self._texts(path)):
-                if (record := self._parse(text, path)) is not None:
-                    yield record
+        """Yield all records, those about the newest trace first: ids sort by time.
+
+        No record is about a trace that began after its file was last written to. So a file is read only when its turn
+        may have come, and only those that several processes wrote at the same time are in memory together.
+        """
+        waiting = sorted((written, path) for path in self._files() if (written := _written(path)) is not None)
+        read: list[list[Kept]] = []
+        while waiting or read:
+            newest = max((records[-1].trace_id for records in read), default="")
+            if waiting and _last_id(waiting[-1][0]) >= newest:
+                if records := self._records(waiting.pop()[1]):
+                    read.append(sorted(records, key=lambda record: record.trace_id))
+                continue
+            records = max(read, key=lambda records: records[-1].trace_id)
+            yield records.pop()
+            if not records:
+                read.remove(records)
 
     def find(self, trace_id: str, since: datetime) -> Iterator[Kept]:
-        """Yield the records about a trace, roughly the newest first.
+        """Yield the records about a trace.
 
         Args:
             trace_id: The trace.
             since: When it began; files that were finished before are not looked at.
         """
         for path in self._files():
-            with suppress(FileNotFoundError):  # turned into a part, or removed, since the folder was listed
-                if path.stat().st_mtime < since.timestamp() - _CLOCK_SECONDS:
-                    continue
-            for text in reversed(self._texts(path, trace_id)):
-                record = self._parse(text, path)
-                if record is not None and record.trace_id == trace_id:
-                    yield record
+            written = _written(path)
+            if written is not None and written >= since.timestamp():
+                yield from (one for one in self._records(path, trace_id) if one.trace_id == trace_id)
 
     def _segment(self) -> BinaryIO:
         if self._file is None:
@@ -233,6 +241,10 @@ class Journal(Generic[Kept]):
             return []
         return texts
 
+    def _records(self, path: Path, trace_id: str | None = None) -> list[Kept]:
+        parsed = (self._parse(text, path) for text in self._texts(path, trace_id))
+        return [record for record in parsed if record is not None]
+
     def _parse(self, text: str, path: Path) -> Kept | None:
         try:
             record: Kept = self._kind.model_validate_json(text)
@@ -240,3 +252,16 @@ class Journal(Generic[Kept]):
             log.warning("skipped a damaged record", file=str(path), reason=str(error.errors()[0]["msg"]))
             return None
         return record
+
+
+def _written(path: Path) -> float | None:
+    """Return when a file was last written to, at the latest; None if it is gone, and has not become a part either."""
+    for name in (path, path.with_suffix(".parquet")):
+        with suppress(FileNotFoundError):
+            return name.stat().st_mtime + _CLOCK_SECONDS
+    return None
+
+
+def _last_id(moment: float) -> str:
+    """Return the last UUIDv7 of a moment: milliseconds in 48 bits come first (RFC 9562)."""
+    return f"{int(moment * 1000):012x}" + "f" * 20

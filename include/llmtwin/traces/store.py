@@ -40,7 +40,7 @@ class TraceStore:
         self.feedback = Journal(settings.traces / "feedback", Feedback, for_feedback)
 
     def newest_first(self, since: datetime | None = None, thumbs: Thumbs | None = None) -> Iterator[JudgedTrace]:
-        """Yield traces with their feedback, roughly the newest first.
+        """Yield traces with their feedback, the newest first.
 
         Args:
             since: Only those that began at this time or later.

@@ -187,6 +187,15 @@ def test_a_writer_goes_on_when_its_new_segment_was_taken_for_an_orphan(
     assert len(calls) == 2
 
 
+def test_files_of_the_same_time_are_read_together(tmp_path: Path) -> None:
+    first, second = journal(tmp_path, segment_bytes=3_000), journal(tmp_path)
+    kept = [trace() for _ in range(40)]
+    for number, one in enumerate(kept):
+        (first if number % 3 else second).append([one])
+    assert names(tmp_path).count(".parquet") > 2
+    assert list(first.newest_first()) == kept[::-1]
+
+
 def test_a_full_disk_is_an_error_and_the_next_record_starts_anew(tmp_path: Path) -> None:
     class FullError(OSError):
         pass
