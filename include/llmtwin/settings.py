@@ -198,7 +198,7 @@ class Settings(BaseSettings):
     trace_content: bool = Field(default=False, description="keep questions, prompts and answers, not figures only")
     traces_dir: Path | None = Field(default=None, description="default: gateway/traces in data_dir")
     traces_max_bytes: int = Field(default=1_000_000_000, gt=0, description="the oldest are removed beyond it")
-    opik_url: str | None = Field(default=None, description="of Opik's API: traces go there; default with a key: Comet's")
+    opik_url: str | None = Field(default=None, description="of Opik's API, for traces; default with a key: Comet's")
     opik_api_key: SecretStr | None = Field(default=None, description="traces go to Comet's Opik")
     opik_workspace: str | None = None
     opik_project: str = "llmtwin"
