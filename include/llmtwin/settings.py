@@ -165,7 +165,7 @@ class Settings(BaseSettings):
     retrieval_links_private: bool = Field(
         default=False, description="links in a question may reach private and loopback addresses"
     )
-    rrf_k: int = Field(default=3, ge=1, description="of rank fusion: the larger, the less the first ranks count")
+    rrf_k: int = Field(default=5, ge=1, description="of rank fusion: the larger, the less the first ranks count")
     reranker_model: str | None = Field(
         default=None, description="a cross-encoder, by hub id or folder; default: the text model's own tokens"
     )

@@ -228,7 +228,9 @@ class Retrieval:
                         if queries[one.kind]
                     )
                 )
-        return sorted((passage for of_kind in found for passage in of_kind), key=lambda one: -one.score)[:limit]
+        passages = [passage for of_kind in found for passage in of_kind]
+        # Equal scores are frequent where ranks are fused, and Qdrant returns them in any order.
+        return sorted(passages, key=lambda one: (-one.score, one.chunk_id))[:limit]
 
     async def _queries(
         self, wordings: Sequence[str], kinds: Sequence[Kind], options: Options
