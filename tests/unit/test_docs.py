@@ -85,7 +85,8 @@ def test_llmtwin_commands_and_options_exist(page: Path) -> None:
             name = rest.pop(0)
             assert name in command.commands, f"llmtwin {' '.join(words)}"
             command = command.commands[name]
-        known = {option for parameter in command.params for option in parameter.opts} | {"--help", "-h"}
+        options = [(*parameter.opts, *parameter.secondary_opts) for parameter in command.params]
+        known = {"--help", "-h"}.union(*options)
         assert {word for word in rest if word.startswith("-")} <= known, f"llmtwin {' '.join(words)}"
 
 
