@@ -3,6 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTRUCTOR := .local/instructor
+OPIK := .local/opik
 
 # Handed to the demo through the environment, so that no character of a name or link means anything to make or sh.
 override AUTHOR := $(value AUTHOR)
@@ -56,7 +57,7 @@ bench: setup-dev ## benchmarks, as ratios within one run; NAMES="cdc drain …" 
 chaos: setup-dev ## the tests that kill processes at random moments
 	@$(BIN)/pytest -m chaos
 
-reference: setup-dev $(INSTRUCTOR)/complete ## compare INSTRUCTOR models with InstructorEmbedding, in an environment of its own
+reference: setup-dev $(INSTRUCTOR)/complete $(OPIK)/complete ## run what needs packages of its own: InstructorEmbedding, Opik's client
 	@$(BIN)/pytest -m reference
 
 # A CPU build of torch where one is to be had: from where pip looks anyway, or from PyTorch; PyPI's brings gigabytes of CUDA.
@@ -67,6 +68,13 @@ $(INSTRUCTOR)/complete: requirements-instructor.txt
 	"$$@" $$torch+cpu 2>/dev/null || "$$@" --index-url https://download.pytorch.org/whl/cpu $$torch+cpu 2>/dev/null || \
 	"$$@" $$torch
 	@$(INSTRUCTOR)/bin/pip -qq --disable-pip-version-check install --no-deps --requirement $<
+	@touch $@
+
+# Beside the environment, not in it: Opik's client wants other versions of what the tests use.
+$(OPIK)/complete: requirements-opik.txt
+	@echo "installing $< into $(OPIK): a minute, once"
+	@rm -rf $(OPIK)
+	@$(BIN)/pip -qq --disable-pip-version-check install --target $(OPIK) --requirement $<
 	@touch $@
 
 clean: down ## stop the stack; remove .local and .venv

@@ -2,6 +2,16 @@
 
 from llmtwin.traces.journal import Journal
 from llmtwin.traces.records import Feedback, Thumbs, Trace, UsedPassage, key_digest
-from llmtwin.traces.store import JudgedTrace, TraceStore
+from llmtwin.traces.store import JudgedTrace, TraceStore, time_of
 
-__all__ = ["Feedback", "Journal", "JudgedTrace", "Thumbs", "Trace", "TraceStore", "UsedPassage", "key_digest"]
+__all__ = [
+    "Feedback",
+    "Journal",
+    "JudgedTrace",
+    "Thumbs",
+    "Trace",
+    "TraceStore",
+    "UsedPassage",
+    "key_digest",
+    "time_of",
+]

@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 
 SEGMENT_BYTES = 8_000_000
 SEGMENT_AGE = timedelta(hours=1)
+_NAMED = "%Y%m%dT%H%M%S.%fZ"  # by when it was begun, so that names sort by time
 _OWN = 0o600  # what people ask is nobody else's business
 _CLOCK_SECONDS = 2.0  # how far a file's time may lag behind the clock
 
@@ -142,16 +143,18 @@ class Journal(Generic[Kept]):
             if not records:
                 read.remove(records)
 
-    def find(self, trace_id: str, since: datetime) -> Iterator[Kept]:
+    def find(self, trace_id: str, since: datetime, until: datetime | None = None) -> Iterator[Kept]:
         """Yield the records about a trace.
 
         Args:
             trace_id: The trace.
-            since: When it began; files that were finished before are not looked at.
+            since: Files that were finished before are not looked at.
+            until: Nor are those that were begun after.
         """
+        last = f"{until.astimezone(UTC):{_NAMED}}" if until else "9"
         for path in self._files():
             written = _written(path)
-            if written is not None and written >= since.timestamp():
+            if written is not None and written >= since.timestamp() and path.name <= last:
                 yield from (one for one in self._records(path, trace_id) if one.trace_id == trace_id)
 
     def _segment(self) -> BinaryIO:
@@ -160,7 +163,7 @@ class Journal(Generic[Kept]):
             self._tidy()
         while self._file is None:
             now = datetime.now(UTC)
-            path = self.folder / f"{now:%Y%m%dT%H%M%S.%fZ}-{os.getpid()}-{secrets.token_hex(2)}.jsonl"
+            path = self.folder / f"{now:{_NAMED}}-{os.getpid()}-{secrets.token_hex(2)}.jsonl"
             file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, _OWN), "ab")
             fcntl.flock(file, fcntl.LOCK_EX)
             if os.fstat(file.fileno()).st_nlink == 0:

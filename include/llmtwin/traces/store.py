@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from llmtwin.settings import Settings
 from llmtwin.traces.journal import Journal
 from llmtwin.traces.records import Feedback, Thumbs, Trace
+
+# A trace is written when its request has ended. Whoever asks for made-up ids makes us read no more than these files.
+_LONGEST_REQUEST = timedelta(hours=6)
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,10 @@ class TraceStore:
     def find(self, trace_id: str) -> JudgedTrace | None:
         """Return a trace with its feedback, if it is kept."""
         began = time_of(trace_id)
-        trace = next(self.traces.find(trace_id, began), None) if began else None
-        if trace is None or began is None:
+        if began is None:
+            return None
+        trace = next(self.traces.find(trace_id, began, began + _LONGEST_REQUEST), None)
+        if trace is None:
             return None
         return JudgedTrace(trace, _latest(self.feedback.find(trace_id, began)).get(trace_id, []))
 

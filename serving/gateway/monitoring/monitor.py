@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from llmtwin.errors import TraceError
 from llmtwin.settings import Settings
-from llmtwin.traces import Feedback
+from llmtwin.traces import Feedback, time_of
 from serving.gateway.metrics import Metrics
 from serving.gateway.monitoring.destination import Destination, Entry
 from serving.gateway.monitoring.redaction import kept
@@ -81,6 +81,8 @@ class Monitor:
         Raises:
             TraceError: That cannot be found out.
         """
+        if time_of(trace_id) is None:
+            return False  # no id of ours
         for attempt in range(_LOOKUPS):
             if attempt:
                 await asyncio.sleep(_LOOKUP_PAUSE_SECONDS)

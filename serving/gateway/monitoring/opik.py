@@ -76,10 +76,8 @@ class OpikDestination:
 
         try:
             self._client.get_trace_content(str(UUID(trace_id)))
-        except ValueError:
-            return False
         except ApiError as error:
-            if error.status_code in (400, 404):
+            if error.status_code == 404:
                 return False
             raise TraceError(f"{self._where} answered HTTP {error.status_code}") from error
         except HTTPError as error:

@@ -142,6 +142,16 @@ def test_a_trace_is_found_in_segment_and_part(tmp_path: Path) -> None:
     assert list(writer.find(other.hex, kept[0].started_at)) == []
 
 
+def test_only_files_of_the_time_are_looked_at(tmp_path: Path) -> None:
+    writer = journal(tmp_path, segment_bytes=1)
+    kept = trace()
+    writer.append([kept])
+    hour = timedelta(hours=1)
+    assert list(writer.find(kept.trace_id, kept.started_at - hour, kept.started_at + hour)) == [kept]
+    assert list(writer.find(kept.trace_id, kept.started_at + hour)) == []
+    assert list(writer.find(kept.trace_id, kept.started_at - 2 * hour, kept.started_at - hour)) == []
+
+
 def test_several_processes_write_at_once_and_a_killed_one_loses_nothing(tmp_path: Path) -> None:
     writers = [
         subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), "50", name], stdout=subprocess.PIPE)

@@ -3,6 +3,8 @@
 import { sendFeedback, sentence } from "./api.js";
 import { anchor, element, followable, show } from "./markdown.js";
 
+const KINDS = { repository: "code" };
+
 export function question(text) {
   const turn = element("article", "", "turn question");
   turn.append(element("h2", "You asked", "hidden"), element("div", text, "text"));
@@ -73,7 +75,7 @@ export class Answer {
     const item = element("li");
     item.id = this.idOf(citation.index);
     item.tabIndex = -1;
-    const title = citation.title || citation.path || citation.link;
+    const title = citation.title || citation.path || opening(citation.content) || citation.link;
     const link = followable(citation.link);
     const [first, last] = citation.lines ?? [];
     const head = element("div", "", "source-title");
@@ -83,10 +85,10 @@ export class Answer {
     );
     const place = citation.path && `${citation.path}${first ? `:${first}–${last}` : ""}`;
     const facts = element("div", "", "facts");
-    for (const fact of [citation.author, citation.kind, place]) {
+    for (const fact of [citation.author, KINDS[citation.kind] ?? citation.kind, place]) {
       if (fact) facts.append(element("span", fact, fact === place ? "path" : ""));
     }
-    const score = element("span", `score ${number(citation.score)}`, "score");
+    const score = element("span", `score ${citation.score.toFixed(3)}`, "score");
     score.title = "How well it fits; comparable within one answer only";
     facts.append(score);
     item.append(head, facts);
@@ -201,6 +203,8 @@ function thumb() {
   return svg;
 }
 
-function number(score) {
-  return Number(score).toLocaleString("en", { maximumSignificantDigits: 3 });
+// The first words, for what has no title, as posts have none.
+function opening(content = "") {
+  const words = content.trim().split(/\s+/).slice(0, 10).join(" ");
+  return words.length < content.trim().length ? `${words} …` : words;
 }

@@ -167,7 +167,7 @@ def test_feedback_waits_a_moment_for_its_trace() -> None:
             looking = asyncio.create_task(monitor.knows(trace.trace_id))
             await asyncio.sleep(0)
             held.free.set()
-            return await looking and not await monitor.knows("f" * 32)
+            return await looking and not await monitor.knows("f" * 32) and not await monitor.knows(uuid7().hex)
 
     assert asyncio.run(scenario())
     assert isinstance(held.written[0], traces.Trace)
