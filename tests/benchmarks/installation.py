@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,6 +19,7 @@ HOME = Path(__file__).resolve().parents[2]
 @contextmanager
 def installation(*names: str) -> Iterator[Settings]:
     """Run the servers of these names (``mongodb``, ``rabbitmq``, ``qdrant``) and give settings that point at them."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # as Ctrl-C: the servers would go on without us
     with tempfile.TemporaryDirectory(prefix="llmtwin-bench-") as folder, ExitStack() as stack:
         data = Path(folder)
         known: list[Server] = [
