@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -124,13 +125,15 @@ def wait_for(url: str) -> None:
 @pytest.fixture
 def gateway_settings(vllm: ScriptedVllm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings with the scripted vLLM, and a Qdrant that does not answer."""
-    import os
+    return _settings(vllm, tmp_path, monkeypatch)
 
+
+def _settings(vllm: ScriptedVllm, data: Path, patch: pytest.MonkeyPatch) -> Settings:
     for name in [name for name in os.environ if name.startswith("LLMTWIN_")]:
-        monkeypatch.delenv(name)
+        patch.delenv(name)
     return Settings(
         home=HOME,
-        data_dir=tmp_path,
+        data_dir=data,
         models_dir=HOME / ".local" / "models",
         vllm_url=vllm.url,
         qdrant_url=f"http://127.0.0.1:{free_port()}",
@@ -166,7 +169,43 @@ def served(settings: Settings, sink: TraceSink | None = None) -> Iterator[Gatewa
         assert not thread.is_alive()
 
 
+@pytest.fixture(scope="session")
+def shared_settings(scripted_server: ScriptedVllm, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """What `gateway_settings` are, for the session."""
+    with pytest.MonkeyPatch.context() as patch:
+        return _settings(scripted_server, tmp_path_factory.mktemp("gateway"), patch)
+
+
+@pytest.fixture(scope="session")
+def shared_gateway(shared_settings: Settings) -> Iterator[Gateway]:
+    """A gateway without Qdrant, for the session: to start one takes seconds."""
+    with served(shared_settings.model_copy(update={"gateway_port": free_port()})) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="session")
+def shared_searching(
+    shared_settings: Settings, qdrant_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    """A gateway with Qdrant, for the session."""
+    changes = {"gateway_port": free_port(), "qdrant_url": qdrant_url, "data_dir": tmp_path_factory.mktemp("searching")}
+    with served(shared_settings.model_copy(update=changes)) as gateway:
+        yield gateway
+
+
 @pytest.fixture
-def gateway(serve: Serve) -> Gateway:
-    """A gateway without Qdrant, for what needs none."""
+def gateway(shared_gateway: Gateway, vllm: ScriptedVllm) -> Gateway:
+    """A gateway without Qdrant before a vLLM with its default script; change none of its files."""
+    return shared_gateway
+
+
+@pytest.fixture
+def searching(shared_searching: Gateway, vllm: ScriptedVllm) -> Gateway:
+    """A gateway with Qdrant, whatever that holds; change none of its files."""
+    return shared_searching
+
+
+@pytest.fixture
+def own(serve: Serve) -> Gateway:
+    """A gateway of this test's own."""
     return serve()

@@ -16,26 +16,26 @@ from llmtwin.settings import Settings, settings_environment
 QUESTION = [{"role": "user", "content": "a question that is nobody's business"}]
 
 
-def ask(gateway: Gateway, key: str) -> Any:
-    return gateway.openai(key).chat.completions.create(model="base", messages=QUESTION)
+def ask(own: Gateway, key: str) -> Any:
+    return own.openai(key).chat.completions.create(model="base", messages=QUESTION)
 
 
-def test_the_first_key_closes_the_door_and_the_last_one_does_not_open_it(gateway: Gateway, vllm: ScriptedVllm) -> None:
-    keys = KeyFile(gateway.settings.gateway_keys)
-    assert ask(gateway, "none").choices
+def test_the_first_key_closes_the_door_and_the_last_one_does_not_open_it(own: Gateway, vllm: ScriptedVllm) -> None:
+    keys = KeyFile(own.settings.gateway_keys)
+    assert ask(own, "none").choices
     key = keys.add("ada")
-    assert ask(gateway, key).choices
+    assert ask(own, key).choices
     for wrong in ("none", key[:-1], key + "x", "ä"):
-        response = gateway.http.get("/v1/models", headers={"authorization": f"Bearer {wrong}".encode()})
+        response = own.http.get("/v1/models", headers={"authorization": f"Bearer {wrong}".encode()})
         assert response.status_code == 401
     with pytest.raises(openai.AuthenticationError) as raised:
-        ask(gateway, "wrong")
+        ask(own, "wrong")
     assert (raised.value.code, raised.value.type) == ("invalid_api_key", "authentication_error")
     assert len(vllm.seen) == 2
     keys.revoke("ada")
     with pytest.raises(openai.AuthenticationError):
-        ask(gateway, key)
-    assert [gateway.http.get(path).status_code for path in ("/health", "/metrics")] == [200, 200]
+        ask(own, key)
+    assert [own.http.get(path).status_code for path in ("/health", "/metrics")] == [200, 200]
 
 
 def test_a_key_can_be_wanted_before_there_is_one(serve: Serve) -> None:
@@ -43,31 +43,31 @@ def test_a_key_can_be_wanted_before_there_is_one(serve: Serve) -> None:
         ask(serve(gateway_require_key=True), "none")
 
 
-def test_a_damaged_file_of_keys_lets_nobody_in(gateway: Gateway) -> None:
-    gateway.settings.gateway_keys.parent.mkdir(parents=True)
-    gateway.settings.gateway_keys.write_text("{")
-    response = gateway.http.get("/v1/models")
+def test_a_damaged_file_of_keys_lets_nobody_in(own: Gateway) -> None:
+    own.settings.gateway_keys.parent.mkdir(parents=True)
+    own.settings.gateway_keys.write_text("{")
+    response = own.http.get("/v1/models")
     assert (response.status_code, response.json()["error"]["code"]) == (503, "keys_unavailable")
 
 
 def test_rates_are_of_each_key(serve: Serve) -> None:
-    gateway = serve(gateway_rate_limit="3/minute")
-    keys = KeyFile(gateway.settings.gateway_keys)
+    own = serve(gateway_rate_limit="3/minute")
+    keys = KeyFile(own.settings.gateway_keys)
     ada, bob = keys.add("ada"), keys.add("bob")
-    answers = [gateway.http.get("/v1/models", headers={"authorization": f"Bearer {ada}"}) for _ in range(4)]
+    answers = [own.http.get("/v1/models", headers={"authorization": f"Bearer {ada}"}) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
     assert [answer.headers["x-ratelimit-remaining-requests"] for answer in answers] == ["2", "1", "0", "0"]
     assert 0 < int(answers[-1].headers["retry-after"]) <= 60
     assert answers[-1].json()["error"]["code"] == "rate_limit_exceeded"
-    assert ask(gateway, bob).choices
+    assert ask(own, bob).choices
     with pytest.raises(openai.RateLimitError):
-        ask(gateway, ada)
+        ask(own, ada)
 
 
 def test_guessing_keys_is_limited_by_address(serve: Serve) -> None:
-    gateway = serve(gateway_rate_limit="2/minute", gateway_require_key=True)
+    own = serve(gateway_rate_limit="2/minute", gateway_require_key=True)
     statuses = [
-        gateway.http.get("/v1/models", headers={"authorization": f"Bearer {n}", "x-forwarded-for": f"8.8.8.{n}"})
+        own.http.get("/v1/models", headers={"authorization": f"Bearer {n}", "x-forwarded-for": f"8.8.8.{n}"})
         for n in range(3)
     ]
     assert [answer.status_code for answer in statuses] == [401, 401, 429]
@@ -85,10 +85,10 @@ def test_the_log_holds_neither_keys_nor_prompts_unless_asked(
         command, cwd=HOME, env=settings_environment(settings), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     try:
-        gateway = Gateway(f"http://127.0.0.1:{settings.gateway_port}", settings)
-        wait_for(f"{gateway.url}/health")
-        ask(gateway, key)
-        list(gateway.openai(key).chat.completions.create(model="base", messages=QUESTION, stream=True))
+        own = Gateway(f"http://127.0.0.1:{settings.gateway_port}", settings)
+        wait_for(f"{own.url}/health")
+        ask(own, key)
+        list(own.openai(key).chat.completions.create(model="base", messages=QUESTION, stream=True))
     finally:
         process.terminate()
         output = process.communicate(timeout=60)[0].decode()
@@ -99,17 +99,17 @@ def test_the_log_holds_neither_keys_nor_prompts_unless_asked(
     assert ("word word word" in output) == told
 
 
-def test_a_port_that_is_taken_ends_the_program(gateway: Gateway) -> None:
+def test_a_port_that_is_taken_ends_the_program(own: Gateway) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "serving.gateway"],
         cwd=HOME,
-        env=settings_environment(gateway.settings),
+        env=settings_environment(own.settings),
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 1
-    assert str(gateway.settings.gateway_port) in done.stderr + done.stdout
+    assert str(own.settings.gateway_port) in done.stderr + done.stdout
 
 
 def test_a_rate_that_is_none_ends_the_program(gateway_settings: Settings) -> None:

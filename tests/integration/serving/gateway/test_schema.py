@@ -9,7 +9,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
-from tests.integration.serving.gateway.conftest import Gateway, Serve
+from tests.integration.serving.gateway.conftest import Gateway
 
 from llmtwin.settings import Settings
 from serving.gateway.app import create_app
@@ -17,12 +17,6 @@ from serving.gateway.app import create_app
 pytestmark = pytest.mark.stack
 
 schema = schemathesis.openapi.from_dict(create_app(Settings(gateway_rate_limit="")).openapi())
-
-
-@pytest.fixture
-def whole(serve: Serve, qdrant_url: str) -> Gateway:
-    """A gateway with everything behind it, so that every 5xx is its own fault."""
-    return serve(qdrant_url=qdrant_url)
 
 
 @schema.parametrize()
@@ -33,13 +27,13 @@ def whole(serve: Serve, qdrant_url: str) -> Gateway:
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-def test_no_request_makes_it_fail(case: Any, whole: Gateway) -> None:
-    response = case.call(base_url=whole.url, timeout=60)
+def test_no_request_makes_it_fail(case: Any, searching: Gateway) -> None:
+    response = case.call(base_url=searching.url, timeout=60)
     case.validate_response(response, checks=[not_a_server_error])
     if response.status_code >= 400:
         assert set(response.json()["error"]) == {"message", "type", "param", "code"}
 
 
-def test_the_schema_names_every_path_of_the_api(whole: Gateway) -> None:
-    paths = httpx.get(f"{whole.url}/openapi.json", trust_env=False).json()["paths"]
+def test_the_schema_names_every_path_of_the_api(searching: Gateway) -> None:
+    paths = httpx.get(f"{searching.url}/openapi.json", trust_env=False).json()["paths"]
     assert {"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models", "/ready"} <= set(paths)

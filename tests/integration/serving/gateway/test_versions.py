@@ -15,8 +15,8 @@ QUESTION = [{"role": "user", "content": "What do you think of queues?"}]
 
 
 @pytest.fixture
-def registry(gateway: Gateway, tmp_path: Path) -> Registry:
-    registry = Registry(gateway.settings.registry)
+def registry(own: Gateway, tmp_path: Path) -> Registry:
+    registry = Registry(own.settings.registry)
     for seed in (1, 2):
         registry.register(save_adapter(tmp_path / f"adapter-{seed}", seed=seed), BASE_MODEL, 16)
     registry.accept("1")
@@ -24,51 +24,51 @@ def registry(gateway: Gateway, tmp_path: Path) -> Registry:
     return registry
 
 
-def ask(gateway: Gateway, model: str) -> str:
-    answer = gateway.openai().chat.completions.create(model=model, messages=QUESTION, extra_body={"rag": False})
+def ask(own: Gateway, model: str) -> str:
+    answer = own.openai().chat.completions.create(model=model, messages=QUESTION, extra_body={"rag": False})
     return answer.model
 
 
 def test_the_twin_is_what_is_in_production_from_the_next_request_on(
-    gateway: Gateway, vllm: ScriptedVllm, registry: Registry
+    own: Gateway, vllm: ScriptedVllm, registry: Registry
 ) -> None:
-    assert ask(gateway, "twin") == "twin@1"
+    assert ask(own, "twin") == "twin@1"
     registry.accept("2")
     registry.promote("2")
-    assert ask(gateway, "twin") == "twin@2"
+    assert ask(own, "twin") == "twin@2"
     registry.rollback()
-    assert ask(gateway, "twin") == "twin@1"
+    assert ask(own, "twin") == "twin@1"
     assert [entry["body"]["model"] for entry in vllm.seen] == ["twin@1", "twin@2", "twin@1"]
 
 
-def test_every_version_can_be_asked_for(gateway: Gateway, registry: Registry) -> None:
-    assert ask(gateway, "twin@2") == "twin@2"
-    assert ask(gateway, "base") == "base"
+def test_every_version_can_be_asked_for(own: Gateway, registry: Registry) -> None:
+    assert ask(own, "twin@2") == "twin@2"
+    assert ask(own, "base") == "base"
     with pytest.raises(openai.NotFoundError):
-        ask(gateway, "twin@3")
+        ask(own, "twin@3")
 
 
 def test_a_model_server_that_was_restarted_is_given_its_adapter_again(
-    gateway: Gateway, vllm: ScriptedVllm, registry: Registry
+    own: Gateway, vllm: ScriptedVllm, registry: Registry
 ) -> None:
-    assert ask(gateway, "twin") == "twin@1"
+    assert ask(own, "twin") == "twin@1"
     vllm.script()  # which forgets adapters, as a restart does
-    assert ask(gateway, "twin") == "twin@1"
+    assert ask(own, "twin") == "twin@1"
 
 
-def test_the_list_says_what_stands_behind_the_twin(gateway: Gateway, registry: Registry) -> None:
-    models = {model.id: model.model_extra for model in gateway.openai().models.list()}
+def test_the_list_says_what_stands_behind_the_twin(own: Gateway, registry: Registry) -> None:
+    models = {model.id: model.model_extra for model in own.openai().models.list()}
     assert models["twin"] == {"root": "twin@1"}
     assert models["twin@1"]["status"] == "production"
     assert models["twin@2"]["status"] == "candidate"
-    assert gateway.openai().models.retrieve("twin@2").id == "twin@2"
+    assert own.openai().models.retrieve("twin@2").id == "twin@2"
 
 
-def test_a_damaged_registry_is_503(gateway: Gateway, registry: Registry) -> None:
+def test_a_damaged_registry_is_503(own: Gateway, registry: Registry) -> None:
     (registry.folder / "index.json").write_text("{")
     for path in ("/v1/models", "/v1/models/twin"):
-        assert gateway.http.get(path).status_code == 503
+        assert own.http.get(path).status_code == 503
     body = {"model": "twin", "messages": QUESTION}
-    response = gateway.http.post("/v1/chat/completions", json=body)
+    response = own.http.post("/v1/chat/completions", json=body)
     assert (response.status_code, response.json()["error"]["code"]) == (503, "registry_unavailable")
-    assert gateway.http.post("/v1/chat/completions", json=body | {"model": "base"}).status_code == 200
+    assert own.http.post("/v1/chat/completions", json=body | {"model": "base"}).status_code == 200
