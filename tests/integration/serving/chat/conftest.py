@@ -35,17 +35,20 @@ __all__ = ["gateway_settings", "model_folder", "scripted_server", "serve", "vllm
 ARTICLE = "A queue keeps the order in which events were written.\n\nThat is why a consumer never has to sort them."
 CODE = "def drain(queue):\n    # until it is empty\n    while queue:\n        yield queue.popleft()\n"
 
+_PATIENCE = 30_000  # milliseconds: a gateway's first answer loads models
+
 Open = Callable[..., "Page"]
 
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """The system's Chromium."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
     executable = next(filter(None, map(shutil.which, NAMES)), None)
     if executable is None:
         pytest.skip("there is no Chromium")
+    expect.set_options(timeout=_PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, chromium_sandbox=False, args=["--disable-gpu"])
         yield browser
@@ -60,7 +63,7 @@ def open_page(chromium: Browser) -> Iterator[Open]:
     def start(gateway: Gateway, width: int = 1200, height: int = 800, **options: Any) -> Page:
         context = chromium.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(_PATIENCE)
         page = context.new_page()
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("console", lambda message: problems.append(message.text) if "Policy" in message.text else None)

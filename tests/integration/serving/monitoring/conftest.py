@@ -1,9 +1,13 @@
-"""The gateway's own fixtures."""
+"""The gateway's own fixtures, and a gateway whose store is empty."""
 
+from __future__ import annotations
+
+import pytest
 from tests.integration.serving.chat.conftest import gateway as any_gateway
 from tests.integration.serving.chat.conftest import shared_settings
 from tests.integration.serving.gateway.conftest import (
-    gateway,
+    Gateway,
+    Serve,
     gateway_settings,
     model_folder,
     scripted_server,
@@ -12,12 +16,11 @@ from tests.integration.serving.gateway.conftest import (
 )
 
 __all__ = [
-    "any_gateway",
-    "gateway",
-    "gateway_settings",
-    "model_folder",
-    "scripted_server",
-    "serve",
-    "shared_settings",
-    "vllm",
-]
+    "any_gateway", "gateway_settings", "model_folder", "scripted_server", "serve", "shared_settings", "vllm",
+]  # fmt: skip
+
+
+@pytest.fixture
+def gateway(serve: Serve) -> Gateway:
+    """A gateway that has kept nothing yet."""
+    return serve()
