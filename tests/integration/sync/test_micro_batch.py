@@ -398,8 +398,7 @@ def test_readers_move_to_another_model_without_downtime(
     from typer.testing import CliRunner
 
     from llmtwin.cli import app
-    from llmtwin.settings import settings_environment
-    from llmtwin.settings import get_settings
+    from llmtwin.settings import get_settings, settings_environment
 
     store(mongodb, article(1, LONG))
     publish(queue, event(article(1, LONG), version=1))
