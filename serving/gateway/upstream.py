@@ -1,6 +1,6 @@
 """vLLM over HTTP: one pool of connections, and its failures as errors of ours.
 
-aiohttp and not httpx: it takes less than half of the processor time per streamed chunk (docs/benchmarks.md).
+aiohttp and not httpx: it takes two thirds of the processor time per streamed chunk, or less (docs/benchmarks.md).
 """
 
 from __future__ import annotations
