@@ -22,6 +22,7 @@ from statistics import median
 import aiohttp
 import httpx
 import psutil
+from installation import end_as_by_ctrl_c
 from rich.console import Console
 from rich.table import Table
 
@@ -52,6 +53,7 @@ class Measured:
 
 def main() -> None:
     """Measure, and print the tables."""
+    end_as_by_ctrl_c()
     console = Console()
     with tempfile.TemporaryDirectory() as folder, vllm(Path(folder)) as settings, gateway(settings) as url:
         table = Table("streams", "direct, tokens/s", "gateway, tokens/s", "ratio", "first token p50, ms", "added, ms")

@@ -16,10 +16,15 @@ from llmtwin.settings import Settings
 HOME = Path(__file__).resolve().parents[2]
 
 
+def end_as_by_ctrl_c() -> None:
+    """Have SIGTERM end this process in order; its servers would go on without it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
+
+
 @contextmanager
 def installation(*names: str) -> Iterator[Settings]:
     """Run the servers of these names (``mongodb``, ``rabbitmq``, ``qdrant``) and give settings that point at them."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # as Ctrl-C: the servers would go on without us
+    end_as_by_ctrl_c()
     with tempfile.TemporaryDirectory(prefix="llmtwin-bench-") as folder, ExitStack() as stack:
         data = Path(folder)
         known: list[Server] = [
