@@ -40,7 +40,7 @@ _PATIENCE = 30_000  # milliseconds: a gateway's first answer loads models
 Open = Callable[..., "Page"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: while Playwright's loop runs in this thread, asyncio.run refuses to
 def chromium() -> Iterator[Browser]:
     """The system's Chromium."""
     from playwright.sync_api import expect, sync_playwright
