@@ -226,7 +226,13 @@ def test_what_a_killed_supervisor_left_behind_is_swept_before_the_next_start(tmp
 def test_ctrl_c_stops_what_was_started(tmp_path: Path) -> None:
     settings = settings_in(tmp_path / "data")
     environment = os.environ | settings_environment(settings)
-    process = subprocess.Popen([sys.executable, "-m", "llmtwin.cli", "up"], env=environment, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "llmtwin.cli", "up"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        # A shell that runs the tests in its background has them, and what they start, ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     eventually(lambda: any(p.name() == "mongod" for p in owned_by(settings.data)))
     process.send_signal(signal.SIGINT)
     assert process.wait(60) != 0
