@@ -55,7 +55,7 @@ def test_a_chat_with_the_base_model(gateway: Gateway) -> None:
 def test_a_stream_is_what_the_whole_answer_is(gateway: Gateway) -> None:
     request = {"model": "twin", "messages": ABOUT_QUEUES, "temperature": 0, "seed": 1, "max_tokens": 24}
     client = gateway.openai()
-    # A prompt that is found in the prefix cache is computed in other steps, and rounds differently, than one that is not.
+    # A prompt found in the prefix cache is computed in other steps, and so rounds differently, than one that is not.
     client.chat.completions.create(**request)
     whole = client.chat.completions.create(**request)
     *chunks, last = client.chat.completions.create(**request, stream=True, stream_options={"include_usage": True})
