@@ -6,9 +6,9 @@ import argparse
 import os
 import sys
 
+from llmtwin.base_model import base_model_path
 from llmtwin.errors import LlmtwinError
 from llmtwin.settings import get_settings
-from serving.vllm.base_model import base_model_path
 from serving.vllm.environment import find_environment, require_system_packages
 from serving.vllm.launcher import device_of, require_possible, server_command, server_environment
 

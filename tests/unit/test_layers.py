@@ -11,8 +11,9 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "include" / "llmtwin"
 LAYERS = [
-    "errors", "files", "documents", "settings", "keys", "sources", "warehouse", "events", "cdc", "staging", "features",
-    "vectors", "retrieval", "registry", "traces", "crawling", "sync", "local", "cli",
+    "errors", "files", "documents", "settings", "keys", "base_model", "sources", "warehouse", "events", "cdc",
+    "staging", "features", "vectors", "retrieval", "prompt", "tracking", "registry", "traces", "datasets", "training",
+    "evaluation", "promotion", "crawling", "sync", "local", "cli",
 ]  # fmt: skip
 # Models are loaded by path when they run, as dbt's are, and may use every step up to the one that reads them.
 MODELS = PACKAGE / "staging" / "models"

