@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from llmtwin.errors import RegistryError
 from llmtwin.files import durable, sync_folder, write_json
 from llmtwin.registry.adapter import digest_of, read_adapter
-from llmtwin.registry.version import Status, Version
+from llmtwin.registry.version import Lineage, Status, Version
 
 _LOCK_SECONDS = 30.0
 
@@ -86,13 +86,14 @@ class Registry:
             raise RegistryError(f"version {version}: {folder} is not what was registered: promote another version")
         return found
 
-    def register(self, source: Path, base_model: str, max_rank: int) -> Version:
+    def register(self, source: Path, base_model: str, max_rank: int, lineage: Lineage | None = None) -> Version:
         """Copy an adapter into the registry, as a candidate under the next number.
 
         Args:
             source: The folder that ``peft`` saved.
             base_model: The model that is served; hub id or folder.
             max_rank: The highest rank that is served.
+            lineage: Where it came from.
 
         Raises:
             AdapterError: The folder holds no whole LoRA adapter that fits what is served.
@@ -111,6 +112,7 @@ class Registry:
                 rank=adapter.rank,
                 digest=digest_of(target),
                 created_at=datetime.now(UTC),
+                lineage=lineage,
             )
             index.versions.append(version)
         return version
@@ -152,14 +154,18 @@ class Registry:
             index.put_into_production(index.history[-1])
             return index.get(index.history[-1])
 
-    def archive(self, version: str) -> Version:
+    def archive(self, version: str, reason: str | None = None) -> Version:
         """Lay aside a version that is not to be served.
+
+        Args:
+            version: Which one.
+            reason: Why, in words; shown wherever versions are listed.
 
         Raises:
             RegistryError: There is no such version, or it is in production.
         """
         with self._writing() as index:
-            return index.move(version, Status.ARCHIVED, {Status.CANDIDATE, Status.ACCEPTED})
+            return index.move(version, Status.ARCHIVED, {Status.CANDIDATE, Status.ACCEPTED}, reason)
 
     def _read(self) -> _Index:
         try:
@@ -220,17 +226,19 @@ class _Index(BaseModel):
         known = ", ".join(found.version for found in self.versions) or "none yet"
         raise RegistryError(f"there is no version {version!r} in the registry: {known}")
 
-    def move(self, version: str, to: Status, sources: set[Status]) -> Version:
+    def move(self, version: str, to: Status, sources: set[Status], reason: str | None = None) -> Version:
         found = self.get(version)
         if found.status not in sources:
             raise RegistryError(f"version {version} is {found.status} and cannot become {to}")
-        return self._replace(found.model_copy(update={"status": to}))
+        return self._replace(found.model_copy(update={"status": to, "reason": reason}))
 
     def put_into_production(self, version: str) -> None:
         for found in self.versions:
             if found.status is Status.PRODUCTION:
-                self._replace(found.model_copy(update={"status": Status.ARCHIVED}))
-        now = {"status": Status.PRODUCTION, "promoted_at": datetime.now(UTC)}
+                self._replace(
+                    found.model_copy(update={"status": Status.ARCHIVED, "reason": f"version {version} took over"})
+                )
+        now = {"status": Status.PRODUCTION, "promoted_at": datetime.now(UTC), "reason": None}
         self._replace(self.get(version).model_copy(update=now))
 
     def _replace(self, version: Version) -> Version:

@@ -20,6 +20,26 @@ class Status(StrEnum):
     ARCHIVED = "archived"
 
 
+class Lineage(BaseModel):
+    """Where an adapter came from: enough to train it again, and to tell why it is as it is.
+
+    What is unknown is None. Fields of a newer llmtwin are dropped: a registry outlives the programs that read it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    author: str | None = Field(default=None, description="full name of whose voice it has")
+    dataset: str | None = Field(default=None, description="reference of the dataset: name@version")
+    dataset_digest: str | None = Field(default=None, description="of the dataset's content, hexadecimal")
+    recipe: str | None = Field(default=None, description="name of the recipe")
+    recipe_digest: str | None = Field(default=None, description="SHA-256 of the recipe as it was run, hexadecimal")
+    code_revision: str | None = Field(default=None, description="git commit of the code that trained it")
+    base_model_revision: str | None = Field(default=None, description="digest or commit of the base model's files")
+    experiment: str | None = Field(default=None, description="Comet's URL or key, or the path of an offline archive")
+    run_id: str | None = Field(default=None, description="the training run, a folder of its name")
+    metrics: dict[str, float] = Field(default_factory=dict, description="of training, by name")
+
+
 class Version(BaseModel):
     """One version of the twin. Its adapter never changes; its status does."""
 
@@ -32,6 +52,8 @@ class Version(BaseModel):
     digest: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of its weights")
     created_at: AwareDatetime
     promoted_at: AwareDatetime | None = Field(default=None, description="when it last went into production")
+    lineage: Lineage | None = Field(default=None, description="where it came from; None for what was imported")
+    reason: str | None = Field(default=None, description="why it was archived, in words")
 
     @property
     def served_name(self) -> str:

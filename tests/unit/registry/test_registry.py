@@ -9,7 +9,7 @@ import pytest
 from tests.adapters import BASE_MODEL, save_adapter
 
 from llmtwin.errors import AdapterError, RegistryError
-from llmtwin.registry import Registry, Status, Version
+from llmtwin.registry import Lineage, Registry, Status, Version
 
 
 @pytest.fixture
@@ -78,6 +78,42 @@ def test_a_status_is_not_taken_twice(registry: Registry, tmp_path: Path) -> None
         registry.accept("1")
     with pytest.raises(RegistryError, match="production and cannot become archived"):
         registry.archive("1")
+
+
+def test_a_version_says_where_it_came_from_and_why_it_was_laid_aside(registry: Registry, tmp_path: Path) -> None:
+    lineage = Lineage(author="Ana Núñez", dataset="ana-nunez@0123456789ab", metrics={"eval_loss": 2.5})
+    folder = save_adapter(tmp_path / "trained")
+    assert registry.register(folder, BASE_MODEL, max_rank=16, lineage=lineage).lineage == lineage
+    registry.archive("1", "its answers say the same thing again and again")
+    read = Registry(registry.folder).get("1")
+    assert (read.lineage, read.reason) == (lineage, "its answers say the same thing again and again")
+
+
+def test_a_version_that_another_replaces_says_so_until_it_is_back(registry: Registry, tmp_path: Path) -> None:
+    serve(registry, tmp_path, 1)
+    serve(registry, tmp_path, 2)
+    assert registry.get("1").reason == "version 2 took over"
+    assert registry.rollback().reason is None
+
+
+def test_an_index_from_before_there_was_lineage_is_read(registry: Registry, tmp_path: Path) -> None:
+    register(registry, tmp_path)
+    index = registry.folder / "index.json"
+    content = json.loads(index.read_text())
+    for version in content["versions"]:
+        del version["lineage"], version["reason"]
+    index.write_text(json.dumps(content))
+    assert registry.get("1").lineage is None
+    assert registry.accept("1").status is Status.ACCEPTED
+
+
+def test_lineage_of_a_newer_llmtwin_is_read(registry: Registry, tmp_path: Path) -> None:
+    registry.register(save_adapter(tmp_path / "trained"), BASE_MODEL, max_rank=16, lineage=Lineage(author="Ana Núñez"))
+    index = registry.folder / "index.json"
+    content = json.loads(index.read_text())
+    content["versions"][0]["lineage"]["planet"] = "Earth"
+    index.write_text(json.dumps(content))
+    assert registry.get("1").lineage == Lineage(author="Ana Núñez")
 
 
 def test_rollback_goes_back_one_version_at_a_time(registry: Registry, tmp_path: Path) -> None:

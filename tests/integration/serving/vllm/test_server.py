@@ -14,9 +14,8 @@ from tests.adapters import save_adapter
 
 from llmtwin.errors import RegistryError, VllmError
 from llmtwin.local.ports import free_port
-from llmtwin.registry import Registry
+from llmtwin.registry import Registry, load
 from llmtwin.settings import Settings
-from serving.vllm import adapters
 
 pytestmark = pytest.mark.llm
 
@@ -80,12 +79,12 @@ def test_an_answer_can_be_made_to_follow_a_schema(client: httpx.Client) -> None:
 def test_an_adapter_of_peft_is_loaded_while_it_serves_and_changes_what_is_said(
     vllm_server: Settings, client: httpx.Client, trained: Path
 ) -> None:
-    name = adapters.load(register(vllm_server, trained), vllm_server)
+    name = load(register(vllm_server, trained), vllm_server)
     found = answer(client, name)
     assert found["model"] == name
     first = logprobs(client, name)
     assert first != logprobs(client, "base")
-    assert adapters.load(name.removeprefix("twin@"), vllm_server) == name
+    assert load(name.removeprefix("twin@"), vllm_server) == name
     assert logprobs(client, name) == first
     assert name in served(client)
 
@@ -95,7 +94,7 @@ def test_more_versions_than_are_in_use_at_once_are_served(
 ) -> None:
     count = vllm_server.vllm_max_adapters + 1
     versions = [register(vllm_server, save_adapter(tmp_path / str(seed), seed=seed)) for seed in range(count)]
-    names = [adapters.load(version, vllm_server) for version in versions]
+    names = [load(version, vllm_server) for version in versions]
     assert len({tuple(logprobs(client, name)) for name in names}) == count
 
 
@@ -131,7 +130,7 @@ def test_a_version_whose_files_were_exchanged_is_not_loaded(
     other = save_adapter(tmp_path / "other", seed=2) / "adapter_model.safetensors"
     weights.write_bytes(other.read_bytes())
     with pytest.raises(RegistryError, match="not what was registered"):
-        adapters.load(version, vllm_server)
+        load(version, vllm_server)
     assert f"twin@{version}" not in served(client)
 
 
@@ -141,21 +140,21 @@ def test_an_adapter_of_another_architecture_is_refused_and_vllm_goes_on(
 ) -> None:
     version = register(vllm_server, save_adapter(tmp_path, **other))
     with pytest.raises(VllmError, match=f"vLLM refuses version {version}"):
-        adapters.load(version, vllm_server)
+        load(version, vllm_server)
     assert f"twin@{version}" not in served(client)
     assert "Paris" in answer(client, "base")["choices"][0]["message"]["content"]
 
 
 def test_a_version_that_nobody_registered_is_an_error(vllm_server: Settings) -> None:
     with pytest.raises(RegistryError, match="no version 'none'"):
-        adapters.load("none", vllm_server)
+        load("none", vllm_server)
 
 
 def test_a_vllm_that_is_down_is_an_error_that_says_how_to_start_it(vllm_server: Settings, tmp_path: Path) -> None:
     version = register(vllm_server, save_adapter(tmp_path))
     down = vllm_server.model_copy(update={"vllm_port": free_port()})
     with pytest.raises(VllmError, match=r"does not answer at http://127\.0\.0\.1:\d+ .*llmtwin up --with-llm"):
-        adapters.load(version, down)
+        load(version, down)
 
 
 def test_it_listens_on_the_loopback_interface_only(vllm_server: Settings) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llmtwin.errors import VllmError
-from llmtwin.registry import Registry
+from llmtwin.registry.registry import Registry
 from llmtwin.settings import Settings, redacted
 
 if TYPE_CHECKING:
