@@ -34,6 +34,11 @@
     ├── ApiKeyError              no such API key, or its file is damaged
     ├── RegistryError            no such version of the twin, not in this status, or the index is damaged
     │   └── AdapterError         a folder holds no LoRA adapter that can be served; names the folder
+    ├── TrackingError            an experiment cannot be recorded, or there is none to be read
+    ├── TrainingError            a run cannot begin, or ended without an adapter
+    │   ├── RecipeError          a recipe does not exist, or asks for what there is not; names the knob
+    │   ├── TrainingBusyError    another training runs on this machine
+    │   └── TrainingMemoryError  memory ran out; names the knobs that need less
     ├── VllmError                vLLM is down, or refuses an adapter
     ├── GatewayError             the gateway is down, or refuses a question
     ├── TraceError               traces or feedback cannot be kept or read
@@ -196,6 +201,26 @@ class AdapterError(RegistryError):
         super().__init__(f"{folder} cannot be served: {reason}")
         self.folder = folder
         self.reason = reason
+
+
+class TrackingError(LlmtwinError):
+    """An experiment cannot be recorded, or there is none to be read."""
+
+
+class TrainingError(LlmtwinError):
+    """A training run cannot begin, or ended without an adapter."""
+
+
+class RecipeError(TrainingError):
+    """A recipe does not exist, or asks for what there is not."""
+
+
+class TrainingBusyError(TrainingError):
+    """Another training runs on this machine."""
+
+
+class TrainingMemoryError(TrainingError):
+    """Memory ran out."""
 
 
 class VllmError(LlmtwinError):

@@ -147,6 +147,17 @@ class Settings(BaseSettings):
     )
     registry_dir: Path | None = Field(default=None, description="adapters and their index; default: data_dir/registry")
 
+    # Training, and what is recorded of it
+    runs_dir: Path | None = Field(default=None, description="training runs; default: data_dir/runs")
+    train_queue: str | None = Field(
+        default=None, description="Airflow queue of the workers that train, say gpu; default: the executor's own"
+    )
+    train_on_new_dataset: bool = Field(default=False, description="train_twin runs by itself for every new dataset")
+    comet_api_key: SecretStr | None = Field(default=None, description="experiments go to Comet; default: offline")
+    comet_workspace: str | None = Field(default=None, description="default: the key's own")
+    comet_project: str = "llmtwin"
+    comet_dir: Path | None = Field(default=None, description="archives of offline experiments; default: data_dir/comet")
+
     # Retrieval: what a question is answered with, unless a request says otherwise
     retrieval_mode: Literal["hybrid", "dense", "sparse"] = Field(
         default="hybrid", description="dense: meaning; sparse: words"
@@ -250,6 +261,18 @@ class Settings(BaseSettings):
     def registry(self) -> Path:
         """Where the registry of adapters lies."""
         folder = self.registry_dir or self.data / "registry"
+        return folder if folder.is_absolute() else self.home / folder
+
+    @property
+    def runs(self) -> Path:
+        """Where training runs lie, one folder each."""
+        folder = self.runs_dir or self.data / "runs"
+        return folder if folder.is_absolute() else self.home / folder
+
+    @property
+    def experiments(self) -> Path:
+        """Where the archives of offline experiments lie."""
+        folder = self.comet_dir or self.data / "comet"
         return folder if folder.is_absolute() else self.home / folder
 
     @property
