@@ -39,8 +39,11 @@
     │   ├── RecipeError          a recipe does not exist, or asks for what there is not; names the knob
     │   ├── TrainingBusyError    another training runs on this machine
     │   └── TrainingMemoryError  memory ran out; names the knobs that need less
+    ├── PromotionError           a version was not promoted, or cannot be taken back; what is served stays as it was
     ├── VllmError                vLLM is down, or refuses an adapter
     ├── GatewayError             the gateway is down, or refuses a question
+    ├── DatasetError             a dataset cannot be built, or there is none of this name or version
+    │   └── TeacherError         the teacher is down, refuses, or talks nothing but nonsense
     ├── TraceError               traces or feedback cannot be kept or read
     └── LocalStackError          a local service cannot be installed, started or stopped
         └── PortInUseError       names the port and the setting that moves it
@@ -223,12 +226,24 @@ class TrainingMemoryError(TrainingError):
     """Memory ran out."""
 
 
+class PromotionError(LlmtwinError):
+    """A version was not promoted, or cannot be taken back; what is served stays as it was."""
+
+
 class VllmError(LlmtwinError):
     """vLLM is down, or refuses an adapter."""
 
 
 class GatewayError(LlmtwinError):
     """The gateway is down, or refuses a question."""
+
+
+class DatasetError(LlmtwinError):
+    """A dataset cannot be built, or there is none of this name or version."""
+
+
+class TeacherError(DatasetError):
+    """The teacher is down, refuses, or gives no usable answer at all. What it answered before is kept."""
 
 
 class TraceError(LlmtwinError):

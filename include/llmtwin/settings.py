@@ -158,6 +158,44 @@ class Settings(BaseSettings):
     comet_project: str = "llmtwin"
     comet_dir: Path | None = Field(default=None, description="archives of offline experiments; default: data_dir/comet")
 
+    # Promotion
+    gate_file: Path | None = Field(
+        default=None, description="rules that a candidate must pass, under home; default: those of llmtwin.promotion"
+    )
+    approval_days: float = Field(default=7.0, gt=0, description="how long a human may take to decide")
+
+    # Datasets for training
+    datasets_dir: Path | None = Field(default=None, description="datasets by author; default: data_dir/datasets")
+    dataset_extract_tokens: int = Field(
+        default=256, ge=32, le=4096, description="an answer to learn has so many tokens of the base model at most"
+    )
+    dataset_rag_share: float = Field(
+        default=0.25, ge=0, le=1, description="of instructions, at most, that come with retrieved passages"
+    )
+    dataset_pii: Literal["drop", "keep"] = Field(
+        default="drop", description="extracts with e-mail addresses, telephone or card numbers, or secrets"
+    )
+    dataset_languages: str = Field(default="", description="ISO 639-1 codes by comma; empty: all")
+    dataset_questions_file: Path | None = Field(
+        default=None, description="YAML of questions that the teacher answers; default: the ones that come with it"
+    )
+    dataset_min_changes: int = Field(
+        default=5, ge=1, description="documents new or changed before build_datasets builds again by itself"
+    )
+    dataset_min_hours: float = Field(default=24.0, ge=0, description="between two such builds of one author")
+
+    # Teacher: a language model that writes instructions, answers questions and imitates the author
+    teacher_url: str | None = Field(
+        default=None, description="OpenAI-compatible, with /v1 at its end; None: no teacher, instructions by rule"
+    )
+    teacher_model: str | None = Field(default=None, description="as the endpoint names it")
+    teacher_api_key: SecretStr | None = None
+    teacher_price_input: float = Field(default=0.0, ge=0, description="of a million tokens read, in your currency")
+    teacher_price_output: float = Field(default=0.0, ge=0, description="of a million tokens written")
+    teacher_concurrency: int = Field(default=4, ge=1, le=256, description="requests at the same time")
+    teacher_attempts: int = Field(default=3, ge=1, le=10, description="before an item is dropped")
+    teacher_timeout_seconds: float = Field(default=120.0, gt=0, description="for one answer")
+
     # Retrieval: what a question is answered with, unless a request says otherwise
     retrieval_mode: Literal["hybrid", "dense", "sparse"] = Field(
         default="hybrid", description="dense: meaning; sparse: words"
@@ -273,6 +311,12 @@ class Settings(BaseSettings):
     def experiments(self) -> Path:
         """Where the archives of offline experiments lie."""
         folder = self.comet_dir or self.data / "comet"
+        return folder if folder.is_absolute() else self.home / folder
+
+    @property
+    def datasets(self) -> Path:
+        """Where datasets for training lie."""
+        folder = self.datasets_dir or self.data / "datasets"
         return folder if folder.is_absolute() else self.home / folder
 
     @property
