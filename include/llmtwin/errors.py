@@ -39,6 +39,7 @@
     │   ├── RecipeError          a recipe does not exist, or asks for what there is not; names the knob
     │   ├── TrainingBusyError    another training runs on this machine
     │   └── TrainingMemoryError  memory ran out; names the knobs that need less
+    ├── EvaluationError          a version cannot be evaluated, or was not; what was answered until then is kept
     ├── PromotionError           a version was not promoted, or cannot be taken back; what is served stays as it was
     ├── VllmError                vLLM is down, or refuses an adapter
     ├── GatewayError             the gateway is down, or refuses a question
@@ -226,12 +227,25 @@ class TrainingMemoryError(TrainingError):
     """Memory ran out."""
 
 
+class EvaluationError(LlmtwinError):
+    """A version cannot be evaluated, or was not, or what was found is damaged."""
+
+
 class PromotionError(LlmtwinError):
     """A version was not promoted, or cannot be taken back; what is served stays as it was."""
 
 
 class VllmError(LlmtwinError):
-    """vLLM is down, or refuses an adapter."""
+    """vLLM is down, or refuses an adapter.
+
+    Args:
+        message: What happened and what to do.
+        answered: Whether vLLM is there, and said no.
+    """
+
+    def __init__(self, message: str, *, answered: bool = False) -> None:
+        super().__init__(message)
+        self.answered = answered
 
 
 class GatewayError(LlmtwinError):

@@ -34,7 +34,8 @@ def load(version: str, settings: Settings) -> str:
             f"vLLM does not answer at {redacted(settings.vllm)} ({error!r}): run `llmtwin up --with-llm`"
         ) from error
     if answer.is_error:
-        raise VllmError(f"vLLM refuses version {version} (HTTP {answer.status_code}): {_reason(answer)}")
+        reason = f"vLLM refuses version {version} (HTTP {answer.status_code}): {_reason(answer)}"
+        raise VllmError(reason, answered=True)
     return found.served_name
 
 

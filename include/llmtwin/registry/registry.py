@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import EllipsisType
 from typing import Literal
 
 from filelock import FileLock, Timeout
@@ -63,7 +64,7 @@ class Registry:
         Raises:
             RegistryError: The index is damaged.
         """
-        return next((found for found in self.versions() if found.status is Status.PRODUCTION), None)
+        return self._read().production()
 
     def folder_of(self, version: str) -> Path:
         """Return the folder of a version's adapter.
@@ -126,33 +127,61 @@ class Registry:
         with self._writing() as index:
             return index.move(version, Status.ACCEPTED, {Status.CANDIDATE})
 
-    def promote(self, version: str) -> Version:
+    def promote(self, version: str, *, over: str | EllipsisType | None = ...) -> Version:
         """Serve an accepted version as ``twin``, or one that was so before. The one served until now is archived.
 
+        Args:
+            version: Which one.
+            over: The version that must be in production at that moment, None for none; by default any.
+
         Raises:
-            RegistryError: There is no such version, or it was never accepted.
+            RegistryError: There is no such version, it was never accepted, or another one is in production.
         """
         with self._writing() as index:
             found = index.get(version)
             was_served = found.status is Status.ARCHIVED and found.promoted_at is not None
             if found.status is not Status.ACCEPTED and not was_served:
                 raise RegistryError(f"version {version} is {found.status}: accept it before it is promoted")
-            index.put_into_production(version)
+            index.require_production(over)
+            index.put_into_production(version, f"version {version} took over")
             index.history.append(version)
             return index.get(version)
 
-    def rollback(self) -> Version:
-        """Serve again what was served before the version in production, which is archived.
+    def before(self) -> Version | None:
+        """Return the version that was served before the one in production; None: the base model was.
 
         Raises:
-            RegistryError: Nothing was served before.
+            RegistryError: None is in production, so nothing was served before.
+        """
+        return self._read().before()
+
+    def rollback(self, *, over: str | EllipsisType | None = ...) -> Version | None:
+        """Serve again what was served before the version in production, which is archived.
+
+        Args:
+            over: As for `promote`.
+
+        Returns:
+            The version; None: the base model answers again.
+
+        Raises:
+            RegistryError: Nothing was served before, or another one is in production.
         """
         with self._writing() as index:
-            if len(index.history) < 2:
-                raise RegistryError("no version was in production before this one: there is nothing to roll back to")
+            index.require_production(over)
+            before = index.before()
             index.history.pop()
-            index.put_into_production(index.history[-1])
-            return index.get(index.history[-1])
+            to = f"version {before.version}" if before else "the base model"
+            index.put_into_production(before.version if before else None, f"rolled back to {to}")
+            return index.get(before.version) if before else None
+
+    def require_production(self, version: str | None) -> None:
+        """Make sure that this version is in production; None: that none is.
+
+        Raises:
+            RegistryError: It is another one.
+        """
+        self._read().require_production(version)
 
     def archive(self, version: str, reason: str | None = None) -> Version:
         """Lay aside a version that is not to be served.
@@ -232,14 +261,27 @@ class _Index(BaseModel):
             raise RegistryError(f"version {version} is {found.status} and cannot become {to}")
         return self._replace(found.model_copy(update={"status": to, "reason": reason}))
 
-    def put_into_production(self, version: str) -> None:
-        for found in self.versions:
-            if found.status is Status.PRODUCTION:
-                self._replace(
-                    found.model_copy(update={"status": Status.ARCHIVED, "reason": f"version {version} took over"})
-                )
-        now = {"status": Status.PRODUCTION, "promoted_at": datetime.now(UTC), "reason": None}
-        self._replace(self.get(version).model_copy(update=now))
+    def production(self) -> Version | None:
+        return next((found for found in self.versions if found.status is Status.PRODUCTION), None)
+
+    def before(self) -> Version | None:
+        if not self.history:
+            raise RegistryError("no version is in production: there is nothing to roll back from")
+        return self.get(self.history[-2]) if len(self.history) > 1 else None
+
+    def require_production(self, version: str | EllipsisType | None) -> None:
+        found = self.production()
+        if version is not ... and (found.version if found else None) != version:
+            now = f"version {found.version} is" if found else "no version is"
+            raise RegistryError(f"{now} in production by now, and not {version or 'none'}: evaluate and decide again")
+
+    def put_into_production(self, version: str | None, reason: str) -> None:
+        """Archive what is there, for this reason; None leaves nothing in its place."""
+        if found := self.production():
+            self._replace(found.model_copy(update={"status": Status.ARCHIVED, "reason": reason}))
+        if version:
+            now = {"status": Status.PRODUCTION, "promoted_at": datetime.now(UTC), "reason": None}
+            self._replace(self.get(version).model_copy(update=now))
 
     def _replace(self, version: Version) -> Version:
         self.versions = [version if found.version == version.version else found for found in self.versions]

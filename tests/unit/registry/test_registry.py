@@ -119,13 +119,47 @@ def test_lineage_of_a_newer_llmtwin_is_read(registry: Registry, tmp_path: Path) 
 def test_rollback_goes_back_one_version_at_a_time(registry: Registry, tmp_path: Path) -> None:
     for seed in (1, 2, 3):
         serve(registry, tmp_path, seed)
-    assert registry.rollback().version == "2"
-    assert registry.rollback().version == "1"
-    with pytest.raises(RegistryError, match="nothing to roll back to"):
-        registry.rollback()
+    assert rolled_back_to(registry) == "2"
+    assert registry.get("3").reason == "rolled back to version 2"
+    assert rolled_back_to(registry) == "1"
     assert registry.promote("3").version == "3"
-    assert registry.rollback().version == "1"
+    assert rolled_back_to(registry) == "1"
     assert [version.status for version in registry.versions()].count(Status.PRODUCTION) == 1
+
+
+def rolled_back_to(registry: Registry) -> str | None:
+    before, version = registry.before(), registry.rollback()
+    assert (before and before.version) == (version and version.version)
+    assert registry.production() == version
+    return version and version.version
+
+
+def test_before_the_first_version_the_base_model_was_served(registry: Registry, tmp_path: Path) -> None:
+    serve(registry, tmp_path, 1)
+    assert rolled_back_to(registry) is None
+    assert registry.get("1").reason == "rolled back to the base model"
+    assert registry.promote("1").status is Status.PRODUCTION
+
+
+def test_where_nothing_is_served_there_is_no_way_back(registry: Registry, tmp_path: Path) -> None:
+    register(registry, tmp_path)
+    with pytest.raises(RegistryError, match="no version is in production"):
+        registry.rollback()
+    with pytest.raises(RegistryError, match="no version is in production"):
+        registry.before()
+
+
+def test_a_switch_that_was_decided_over_another_version_is_refused(registry: Registry, tmp_path: Path) -> None:
+    for seed in (1, 2):
+        registry.accept(register(registry, tmp_path, seed).version)
+    registry.promote("1", over=None)
+    for over in (None, "2"):
+        with pytest.raises(RegistryError, match="version 1 is in production by now, and not"):
+            registry.promote("2", over=over)
+        with pytest.raises(RegistryError, match="version 1 is in production by now, and not"):
+            registry.rollback(over=over)
+    assert registry.promote("2", over="1").status is Status.PRODUCTION
+    assert registry.get("1").status is Status.ARCHIVED
 
 
 def test_an_unknown_version_is_named_with_those_that_exist(registry: Registry, tmp_path: Path) -> None:
