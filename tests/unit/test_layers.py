@@ -17,7 +17,10 @@ LAYERS = [
 ]  # fmt: skip
 # Models are loaded by path when they run, as dbt's are, and may use every step up to the one that reads them.
 MODELS = PACKAGE / "staging" / "models"
-HEAVY = {"torch", "transformers", "sentence_transformers", "openvino", "duckdb", "pyarrow", "qdrant_client"}
+HEAVY = {
+    "torch", "transformers", "sentence_transformers", "openvino", "duckdb", "pyarrow", "qdrant_client", "trl", "peft",
+    "bitsandbytes", "accelerate", "datasets", "comet_ml",
+}  # fmt: skip
 
 
 def imports(path: Path) -> set[str]:

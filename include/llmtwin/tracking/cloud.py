@@ -1,0 +1,69 @@
+"""Experiments that lie at Comet, through its own client."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from llmtwin.errors import TrackingError
+from llmtwin.settings import Settings
+from llmtwin.tracking.contents import OWN_METRICS, OWN_OTHERS, OWN_PARAMETERS, Experiment, Point
+
+
+def experiments(settings: Settings) -> list[Experiment]:
+    """Return all experiments of the project.
+
+    Raises:
+        TrackingError: Comet does not answer, or refuses the key.
+    """
+    import comet_ml
+    from comet_ml.exceptions import CometException
+    from requests import RequestException
+
+    if settings.comet_api_key is None:
+        return []
+    # Typed, but not all of its functions are.
+    client: Any = comet_ml
+    try:
+        api = client.API(api_key=settings.comet_api_key.get_secret_value(), cache=False)
+        workspace = settings.comet_workspace or api.get_default_workspace()
+        return [_read(found) for found in api.get_experiments(workspace, settings.comet_project) or ()]
+    except (CometException, RequestException) as error:
+        raise TrackingError(f"Comet does not answer, or refuses the key: {error}") from error
+
+
+def _read(remote: Any) -> Experiment:
+    assets = {row["fileName"]: partial(remote.get_asset, row["assetId"]) for row in remote.get_asset_list()}
+    return Experiment(
+        key=str(remote.id),
+        name=str(remote.get_name() or remote.id),
+        project=str(remote.project_name),
+        tags=tuple(sorted(remote.get_tags())),
+        started_at=_time(remote.start_server_timestamp),
+        parameters={name: str(value) for name, value in _summary(remote.get_parameters_summary(), OWN_PARAMETERS)},
+        metrics=_metrics(remote.get_metrics() or ()),
+        others=dict(_summary(remote.get_others_summary(), OWN_OTHERS)),
+        assets=assets,
+        source=str(remote.url),
+    )
+
+
+def _summary(rows: Any, own: set[str]) -> Iterator[tuple[str, Any]]:
+    return ((row["name"], row["valueCurrent"]) for row in rows or () if row["name"] not in own)
+
+
+def _metrics(rows: Any) -> dict[str, tuple[Point, ...]]:
+    series: dict[str, list[Point]] = defaultdict(list)
+    for row in rows:
+        if row["metricName"] in OWN_METRICS:
+            continue
+        series[row["metricName"]].append(Point(row["step"], float(row["metricValue"]), _time(row["timestamp"])))
+    order = {name: sorted(points, key=lambda point: (point.at, point.step or 0)) for name, points in series.items()}
+    return {name: tuple(points) for name, points in order.items()}
+
+
+def _time(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
