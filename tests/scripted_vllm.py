@@ -22,6 +22,7 @@ DEFAULT = {
     "delay": 0.0,
     "text": "word",
     "silent": False,
+    "load_delay": 0.0,
 }
 WINDOW = 2048
 
@@ -72,6 +73,11 @@ async def models(request: web.Request) -> web.Response:
 async def load(request: web.Request) -> web.Response:
     """Load an adapter."""
     body = await request.json()
+    if delay := request.app["script"]["load_delay"]:
+        request.app["seen"].append({"path": request.path, "body": body})
+        await asyncio.sleep(delay)
+    if body["lora_name"] in request.app["adapters"] and not body.get("load_inplace"):
+        return refusal(400, f"The lora adapter '{body['lora_name']}' has already been loaded.")
     request.app["adapters"][body["lora_name"]] = body["lora_path"]
     return web.Response(text=f"Success: LoRA adapter '{body['lora_name']}' added successfully.")
 
@@ -103,6 +109,7 @@ async def _complete(
         return refusal(404, f"The model `{body.get('model')}` does not exist.")
     if problem := wrong_field(body):
         return refusal(400, problem)
+    rules = rules | {"tokens": body["max_tokens"] if rules["tokens"] is None else rules["tokens"]}
     if body.get("stream"):
         return await _stream(request, body, rules, entry)
     entry["ended"] = "done"

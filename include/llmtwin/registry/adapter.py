@@ -14,6 +14,21 @@ from llmtwin.registry.version import is_same_model
 CONFIGURATION = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 
+# The layers that adapters may change, and that vLLM is started for: the projections of attention and feed-forward, as
+# they are named in Llama, Mistral, Qwen and their kin, and where a model fuses them. Not the output layer (lm_head):
+# where that may have an adapter, a request for the prompt's log-probabilities ends vLLM's process (0.32).
+SERVED_MODULES = (
+    "q_proj",
+    "k_proj",
+    "v_proj",
+    "o_proj",
+    "gate_proj",
+    "up_proj",
+    "down_proj",
+    "qkv_proj",
+    "gate_up_proj",
+)
+
 # What vLLM cannot apply (vllm.lora.peft_helper), by its field in the configuration.
 _UNSUPPORTED = {
     "use_dora": "DoRA",
@@ -126,5 +141,11 @@ def _require_whole_weights(folder: Path) -> None:
         raise AdapterError(folder, f"there is no {WEIGHTS}: save the adapter with safe_serialization=True") from None
     except (OSError, SafetensorError) as error:
         raise AdapterError(folder, f"{WEIGHTS} is damaged: {error}") from error
-    if not any(".lora_A." in name for name in names):
+    modules = {name.partition(".lora_A.")[0].rpartition(".")[2] for name in names if ".lora_A." in name}
+    if not modules:
         raise AdapterError(folder, f"{WEIGHTS} holds no LoRA matrices")
+    # vLLM would pass over them in silence.
+    if others := sorted(modules - set(SERVED_MODULES)):
+        raise AdapterError(
+            folder, f"it changes {', '.join(others)}; only {', '.join(SERVED_MODULES)} can be: train without"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmtwin.errors import VllmError
@@ -17,6 +18,9 @@ _TIMEOUT_SECONDS = 60.0
 def load(version: str, settings: Settings) -> str:
     """Load a version's adapter; loading it again does no harm. Return the name under which requests ask for it.
 
+    Never in place: of an adapter that was loaded so, vLLM reads the files again with every step of every answer
+    (``WorkerLoRAManager.add_adapter``). A version never changes, so what is loaded already is what is wanted.
+
     Raises:
         RegistryError: The registry has no such version, or its files are not what was registered.
         VllmError: vLLM does not answer, or refuses the adapter; carries its reason.
@@ -25,18 +29,39 @@ def load(version: str, settings: Settings) -> str:
 
     registry = Registry(settings.registry)
     found = registry.verify(version)
-    wanted = {"lora_name": found.served_name, "lora_path": str(registry.folder_of(version)), "load_inplace": True}
+    folder = registry.folder_of(version)
+    wanted = {"lora_name": found.served_name, "lora_path": str(folder)}
     try:
         with httpx.Client(base_url=settings.vllm, timeout=_TIMEOUT_SECONDS, trust_env=False) as client:
+            if _is_loaded(client, found.served_name, folder):
+                return found.served_name
             answer = client.post("/v1/load_lora_adapter", json=wanted)
+            # Somebody else may have loaded it since we looked.
+            if answer.is_error and not _is_loaded(client, found.served_name, folder):
+                reason = f"vLLM refuses version {version} (HTTP {answer.status_code}): {_reason(answer)}"
+                raise VllmError(reason, answered=True)
     except httpx.TransportError as error:
         raise VllmError(
             f"vLLM does not answer at {redacted(settings.vllm)} ({error!r}): run `llmtwin up --with-llm`"
         ) from error
-    if answer.is_error:
-        reason = f"vLLM refuses version {version} (HTTP {answer.status_code}): {_reason(answer)}"
-        raise VllmError(reason, answered=True)
     return found.served_name
+
+
+def _is_loaded(client: httpx.Client, name: str, folder: Path) -> bool:
+    """Tell whether vLLM has this adapter.
+
+    Raises:
+        VllmError: It has one of this name from another folder, or cannot tell.
+    """
+    answer = client.get("/v1/models")
+    if answer.is_error:
+        raise VllmError(f"vLLM cannot list its models (HTTP {answer.status_code}): {_reason(answer)}", answered=True)
+    for card in answer.json()["data"]:
+        if card["id"] == name:
+            if Path(card["root"]).resolve() != folder.resolve():
+                raise VllmError(f"vLLM has loaded {name} from {card['root']}, not {folder}: restart it", answered=True)
+            return True
+    return False
 
 
 def _reason(answer: httpx.Response) -> str:

@@ -44,6 +44,12 @@ class ScriptedVllm:
         answer: list[dict[str, Any]] = httpx.get(f"{self.url}/seen", trust_env=False).json()
         return answer
 
+    @property
+    def loaded(self) -> set[str]:
+        """The names of the adapters that it has loaded."""
+        models = httpx.get(f"{self.url}/v1/models", trust_env=False).json()["data"]
+        return {model["id"] for model in models if model["parent"]}
+
     def wait_until(self, condition: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
         """Return what was seen once that is so."""
         deadline = time.monotonic() + 20
