@@ -32,10 +32,11 @@ from llmtwin.settings import Settings, settings_environment
 
 HOME = Path(__file__).resolve().parents[2]
 STREAMS = (1, 8, 32)
-TOKENS = 64
+# Of the answers that a stream asks for one after the other. Neighbours begin at different ones: answers of one length
+# would all end, and all begin anew, in the same step.
+LENGTHS = (96, 32, 64)
 ROUNDS = 5
 CHUNKS = 20_000
-PACED = 200
 
 
 @dataclass
@@ -44,11 +45,13 @@ class Measured:
 
     Attributes:
         rate: Output tokens per second, of all streams together.
-        first: Seconds to the first token of each stream.
+        first: Seconds to the first token of each answer.
+        burst: Those of them that all streams began with, at the same moment.
     """
 
     rate: float
     first: list[float]
+    burst: list[float]
 
 
 def main() -> None:
@@ -56,7 +59,8 @@ def main() -> None:
     end_as_by_ctrl_c()
     console = Console()
     with tempfile.TemporaryDirectory() as folder, vllm(Path(folder)) as settings, gateway(settings) as url:
-        table = Table("streams", "direct, tokens/s", "gateway, tokens/s", "ratio", "first token p50, ms", "added, ms")
+        rates = ("direct, tokens/s", "gateway, tokens/s", "ratio")
+        table = Table("streams", *rates, "first token p50, ms", "added, ms", "added when all begin at once, ms")
         for streams in STREAMS:
             table.add_row(*row(streams, asyncio.run(alternate(streams, settings.vllm, url))))
             console.print(table)
@@ -79,21 +83,22 @@ def row(streams: int, rounds: list[tuple[Measured, Measured]]) -> list[str]:
     direct = median(one.rate for one, _ in rounds)
     through = median(other.rate for _, other in rounds)
     ratio = median(other.rate / one.rate for one, other in rounds)
-    first = [median(second for one in side for second in one.first) for side in zip(*rounds, strict=True)]
-    added = (first[1] - first[0]) * 1000
-    return [str(streams), f"{direct:.0f}", f"{through:.0f}", f"{ratio:.3f}", f"{first[0] * 1000:.1f}", f"{added:+.1f}"]
+    first = [median(second for one in side for second in one.first) * 1000 for side in zip(*rounds, strict=True)]
+    burst = [median(second for one in side for second in one.burst) * 1000 for side in zip(*rounds, strict=True)]
+    figures = [f"{direct:.0f}", f"{through:.0f}", f"{ratio:.3f}", f"{first[0]:.1f}", f"{first[1] - first[0]:+.1f}"]
+    return [str(streams), *figures, f"{burst[1] - burst[0]:+.1f}"]
 
 
 async def paced(streams: int, direct: str, through: str) -> list[str]:
     """Return a row for a server that writes 50 tokens a second: what the gateway itself takes, whoever else is busy."""
     (process,) = (one for one in psutil.Process().children(recursive=True) if "serving.gateway" in one.cmdline())
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        await session.post(f"{direct}/script", json={"tokens": PACED, "interval": 0.02, "text": "word"})
+        await session.post(f"{direct}/script", json={"tokens": None, "interval": 0.02, "text": "word"})
         await measure(session, through, streams)
         one = await measure(session, direct, streams)
         before = sum(process.cpu_times()[:2])
         other = await measure(session, through, streams)
-        spent = (sum(process.cpu_times()[:2]) - before) / (streams * PACED) * 1e6
+        spent = (sum(process.cpu_times()[:2]) - before) / (streams * sum(LENGTHS)) * 1e6
     added = (median(other.first) - median(one.first)) * 1000
     return [str(streams), f"{other.rate / one.rate:.3f}", f"{added:+.1f}", f"{spent:.0f}"]
 
@@ -112,19 +117,25 @@ async def alternate(streams: int, direct: str, through: str) -> list[tuple[Measu
 
 
 async def measure(session: aiohttp.ClientSession, url: str, streams: int) -> Measured:
-    """Ask for that many streams at once."""
+    """Keep that many streams open, each of which asks for one answer after the other."""
+
+    async def ask(number: int) -> list[float]:
+        start = number % len(LENGTHS)
+        return [await stream(session, url, number, tokens) for tokens in LENGTHS[start:] + LENGTHS[:start]]
+
     started = time.perf_counter()
-    first = await asyncio.gather(*(stream(session, url, number) for number in range(streams)))
-    return Measured(streams * TOKENS / (time.perf_counter() - started), first)
+    first = await asyncio.gather(*(ask(number) for number in range(streams)))
+    rate = streams * sum(LENGTHS) / (time.perf_counter() - started)
+    return Measured(rate, [second for one in first for second in one], [one[0] for one in first])
 
 
-async def stream(session: aiohttp.ClientSession, url: str, number: int) -> float:
-    """Read one stream of exactly `TOKENS` tokens; return the seconds to its first."""
+async def stream(session: aiohttp.ClientSession, url: str, number: int, tokens: int) -> float:
+    """Read one answer of exactly so many tokens; return the seconds to its first."""
     body = {
         "model": "base",
         "messages": [{"role": "user", "content": f"Tell a long story about the number {number}."}],
         "stream": True,
-        "max_tokens": TOKENS,
+        "max_tokens": tokens,
         "temperature": 0,
         "ignore_eos": True,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from concurrent.futures import Future
 from typing import Self
 
@@ -25,6 +26,8 @@ log = structlog.get_logger(__name__)
 QUEUE = 2_000
 _BATCH = 200
 _IDLE_SECONDS = 60.0
+# To wake the writer costs the event loop as much as half a request, so it takes what has gathered in this time at once.
+_GATHER_SECONDS = 0.05
 _JUDGE_SECONDS = 10.0
 _CLOSE_SECONDS = 10.0
 # A trace is written a moment after its answer has ended, maybe by another process.
@@ -123,6 +126,8 @@ class Monitor:
         batch: list[_Item] = []
         try:
             item = self._waiting.get(timeout=_IDLE_SECONDS)
+            if item is not None and self._waiting.qsize() < _BATCH:
+                time.sleep(_GATHER_SECONDS)
             while item is not None:
                 batch.append(item)
                 if len(batch) == _BATCH:
