@@ -1,0 +1,144 @@
+"""Build a dataset: documents → extracts → rows → a version on disk.
+
+::
+
+    source ─▶ prepare (cut, filter, split, guard) ─▶ compose (instructions, passages, questions, preferences) ─▶ write
+
+Everything before `write` is a function of the documents, the options and the teacher's answers, which are kept in a
+journal. So a build that was killed is repeated at no cost, and the same inputs give the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from llmtwin.datasets.compose import Composer, asked_by_rule
+from llmtwin.datasets.dataset import Dataset
+from llmtwin.datasets.filters import language_of
+from llmtwin.datasets.options import Options
+from llmtwin.datasets.passages import PassageIndex
+from llmtwin.datasets.prepare import Prepared, prepare
+from llmtwin.datasets.rows import Row, texts_of
+from llmtwin.datasets.source import author_name, read_documents, slug
+from llmtwin.datasets.split import Split
+from llmtwin.datasets.tokens import Tokenizer, open_tokenizer
+from llmtwin.datasets.write import building, write
+from llmtwin.documents import CleanedDocument
+from llmtwin.errors import DatasetError
+from llmtwin.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_FORMAT = 1
+
+
+def build(settings: Settings, author: str | None, options: Options | None = None) -> Dataset:
+    """Build the dataset of an author from what the feature store holds now; return it.
+
+    The same documents and options give the version that is there already.
+
+    Args:
+        settings: Where Qdrant, the base model's tokenizer, the teacher and the datasets are.
+        author: Full name, or the name of the author's datasets; None for everybody.
+        options: By default as the settings say.
+
+    Raises:
+        DatasetError: The feature store holds nothing to learn from, another build of the author is under way, or the
+            disk is full.
+        TeacherError: The teacher is down or talks nonsense. Run again: what it answered is kept.
+        VectorStoreError: Qdrant is down or refused.
+    """
+    options = options or Options.of(settings)
+    documents = read_documents(settings, author)
+    name = None if author is None else author_name(documents)
+    folder = settings.datasets / slug(name)
+    with building(folder):
+        tokenizer = open_tokenizer(settings)
+        prepared = prepare(documents, tokenizer, options)
+        log.info("prepared", dataset=folder.name, **{split: len(prepared.extracts[split]) for split in Split})
+        index = PassageIndex(prepared.extracts[Split.TRAIN], tokenizer)
+        composer = Composer(_spellings(documents), index, tokenizer, options)
+        asked = asked_by_rule(prepared, options)
+        tables = {"sft": {str(split): composer.rows(asked[split]) for split in Split}}
+        _require_unseen(tables, prepared, tokenizer)
+        manifest = _manifest(settings, name, documents, prepared, tables, tokenizer, options)
+        return write(folder, tables, manifest)
+
+
+def _spellings(documents: Sequence[CleanedDocument]) -> dict[UUID, str]:
+    ids = dict.fromkeys(document.author_id for document in documents)
+    return {id_: author_name([one for one in documents if one.author_id == id_]) for id_ in ids}
+
+
+def _require_unseen(tables: dict[str, dict[str, list[Row]]], prepared: Prepared, tokenizer: Tokenizer) -> None:
+    """Check once more that nothing leaks, in the rows as they will be written, passages and the teacher's words too."""
+    for splits in tables.values():
+        for split, rows in splits.items():
+            guard = prepared.guard(Split(split), tokenizer)
+            for row in rows:
+                if guard.is_repeated_in(texts_of(row)):
+                    raise DatasetError(
+                        f"a row of {split} repeats what must stay unseen ({row['link']}, extract {row['position']}): "
+                        "nothing was written. This is a defect, please report it"
+                    )
+
+
+def _manifest(
+    settings: Settings,
+    author: str | None,
+    documents: Sequence[CleanedDocument],
+    prepared: Prepared,
+    tables: dict[str, dict[str, list[Row]]],
+    tokenizer: Tokenizer,
+    options: Options,
+) -> dict[str, Any]:
+    used = {one.document_id: one for one in documents if one.document_id in prepared.splits}
+    extracts = [one for split in Split for one in prepared.extracts[split]]
+    per_document = Counter(one.document.document_id for one in extracts)
+    languages = Counter(language_of(one.text) for one in extracts)
+    return {
+        "format": _FORMAT,
+        "author": author,
+        "seed": options.seed,
+        "author_ids": sorted({str(one.author_id) for one in used.values()}),
+        "options": options.model_dump(mode="json"),
+        "tokenizer": {
+            "model": PurePosixPath(settings.base_model).name,
+            "digest": hashlib.sha256(tokenizer.backend.to_str().encode()).hexdigest(),
+        },
+        "teacher": None,
+        "counts": {
+            config: {split: _types(rows) for split, rows in splits.items()} for config, splits in tables.items()
+        },
+        "tokens": {str(split): sum(one.tokens for one in found) for split, found in prepared.extracts.items()},
+        "removed": prepared.removed.as_dict(),
+        "languages": {code: languages[code] for code in sorted(languages, key=lambda one: (-languages[one], one))},
+        "sources": dict(sorted(Counter(one.platform for one in used.values()).items())),
+        "documents": {
+            str(split): [
+                {
+                    "id": str(id_),
+                    "link": one.link,
+                    "title": one.title,
+                    "kind": str(one.kind),
+                    "published_at": one.published_at.isoformat() if one.published_at else None,
+                    "content_hash": one.content_hash,
+                    "extracts": per_document[id_],
+                }
+                for id_, one in used.items()
+                if prepared.splits[id_] is split
+            ]
+            for split in Split
+        },
+    }
+
+
+def _types(splits: dict[str, list[Row]]) -> dict[str, dict[str, int]]:
+    return {split: dict(sorted(Counter(row["type"] for row in rows).items())) for split, rows in splits.items()}

@@ -1,0 +1,249 @@
+"""Cut documents into extracts: pieces that stand for themselves, exactly as written.
+
+A cut falls between sections, else between paragraphs, else between sentences; never inside a sentence or a block of
+code. What cannot be cut so and is too long is left out. The heading above an extract is not part of it: it becomes
+what the extract answers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import regex
+
+from llmtwin.datasets.tokens import Measure, Tokenizer
+from llmtwin.documents import CleanedDocument
+from llmtwin.features.markdown import Span, code_blocks, headings
+
+# Tokens are counted by where they begin in the whole text; cut out, a text may have one more at each end.
+_MARGIN = 4
+_MARKS = regex.compile(r"^[ #]+|[*_`]+|(?<=\S)#+\s*$|\\(?=[^\w\s])")
+_BLANK_LINE = regex.compile(r"\n[ \t]*\n\s*")
+_SENTENCE_END = regex.compile(r"""[.!?…]+[*_"')\]»]*(?=\s)|[。！？；]["'」』）]*""")
+# A full stop behind these ends no sentence.
+_ABBREVIATION = regex.compile(
+    r"""(?:^|[\s(\["'])(?:e\.g|i\.e|etc|vs|cf|al|approx|Dr|Mr|Mrs|Ms|Prof|St|No|Nr|Fig|Eq|Sec|Ch|p|pp|Vol|Inc|Ltd|Co|Jr|Sr|
+    [A-Z]|z\.B|d\.h|bzw|usw|p\.ej|ej|núm|pág)\.$""",
+    regex.VERBOSE,
+)
+_LONGEST_ABBREVIATION = 12
+
+
+@dataclass(frozen=True)
+class Extract:
+    """A piece of a document that can be an answer."""
+
+    document: CleanedDocument
+    position: int
+    """In the document, from 0."""
+    headings: tuple[str, ...]
+    """Those above it, the document's highest first, without marks of Markdown."""
+    part: int
+    """In its section, from 0."""
+    text: str
+    tokens: int
+
+    @property
+    def id(self) -> str:
+        """What names it in errors and draws its lot."""
+        return f"{self.document.document_id}:{self.position}"
+
+
+@dataclass
+class Cut:
+    """The extracts of one document, and what was left out."""
+
+    extracts: list[Extract]
+    left_out: Counter[str]
+
+
+@dataclass(frozen=True)
+class _Block:
+    start: int
+    end: int
+    is_code: bool = False
+
+
+@dataclass
+class _Section:
+    headings: tuple[str, ...]
+    blocks: list[_Block]
+
+
+def cut(
+    document: CleanedDocument,
+    tokenizer: Tokenizer,
+    most_tokens: int,
+    is_unwanted: Callable[[str], bool] = lambda paragraph: False,
+) -> Cut:
+    """Return the extracts of a document, in order.
+
+    Args:
+        document: Prose in Markdown, or plain.
+        tokenizer: The base model's.
+        most_tokens: No extract has more.
+        is_unwanted: Whether a paragraph is to be left out; no extract reaches across one.
+    """
+    text = document.content
+    cutter = _Cutter(text, tokenizer.measure(text), most_tokens)
+    result = Cut([], Counter())
+    for section in _sections(text):
+        part = 0
+        for run in _runs(text, section.blocks, is_unwanted, result.left_out):
+            for start, end in cutter.pieces(run, result.left_out):
+                piece = text[start:end]
+                if (tokens := tokenizer.count(piece)) > most_tokens:
+                    result.left_out["too long"] += 1
+                    continue
+                position = len(result.extracts)
+                result.extracts.append(Extract(document, position, section.headings, part, piece, tokens))
+                part += 1
+    return result
+
+
+def paragraphs(text: str) -> Iterator[str]:
+    """Yield the paragraphs, headings and blocks of code of a text, in order."""
+    for section in _sections(text):
+        yield from (text[block.start : block.end] for block in section.blocks)
+
+
+def sentences(text: str) -> Iterator[Span]:
+    """Yield the spans of a paragraph's sentences, in order; only white space lies between them."""
+    start = 0
+    for match in _SENTENCE_END.finditer(text):
+        end = match.end()
+        following = text[end:].lstrip()[:1]
+        before = text[max(0, match.start() + 1 - _LONGEST_ABBREVIATION) : match.start() + 1]
+        if following.islower() or (match[0][0] == "." and _ABBREVIATION.search(before)):
+            continue
+        yield start, end
+        start = len(text) - len(text[end:].lstrip())
+    if text[start:].strip():
+        yield start, len(text.rstrip())
+
+
+def without_marks(heading: str) -> str:
+    """Return a line of Markdown as plain text."""
+    return " ".join(_MARKS.sub("", heading).split())
+
+
+class _Cutter:
+    """Packs the blocks of one text into pieces that are not too long."""
+
+    def __init__(self, text: str, measure: Measure, most_tokens: int) -> None:
+        self._text = text
+        self._measure = measure
+        self._room = max(1, most_tokens - _MARGIN)
+
+    def pieces(self, blocks: Sequence[_Block], left_out: Counter[str]) -> Iterator[Span]:
+        """Yield spans of neighbouring blocks, about equally long."""
+        for group in self._units(blocks, left_out):
+            total = self._count(group[0].start, group[-1].end)
+            target = total / math.ceil(total / self._room)
+            start, end = group[0].start, group[0].end
+            for unit in group[1:]:
+                if self._count(start, unit.end) <= self._room and self._count(start, end) < target * 0.9:
+                    end = unit.end
+                else:
+                    yield start, end
+                    start, end = unit.start, unit.end
+            yield start, end
+
+    def _units(self, blocks: Sequence[_Block], left_out: Counter[str]) -> Iterator[list[_Block]]:
+        """Yield runs of what must not be cut, each of which fits; what does not is left out and ends a run."""
+        run: list[_Block] = []
+        for block in self._glued(blocks):
+            for unit in [block] if self._fits(block) else self._loosened(block):
+                if self._fits(unit):
+                    run.append(unit)
+                    continue
+                left_out["code too long" if unit.is_code else "sentence too long"] += 1
+                if run:
+                    yield run
+                run = []
+        if run:
+            yield run
+
+    def _glued(self, blocks: Sequence[_Block]) -> Iterator[_Block]:
+        """Join code to the paragraph above it, and what a colon announces to its announcement, where that fits."""
+        pending: _Block | None = None
+        for block in blocks:
+            if pending:
+                belongs = block.is_code or self._text[: pending.end].endswith(":")
+                joined = _Block(pending.start, block.end)
+                if belongs and not pending.is_code and self._fits(joined):
+                    pending = joined
+                    continue
+                yield pending
+            pending = block
+        if pending:
+            yield pending
+
+    def _loosened(self, block: _Block) -> Iterator[_Block]:
+        if block.is_code:
+            yield block
+            return
+        for start, end in sentences(self._text[block.start : block.end]):
+            yield _Block(block.start + start, block.start + end)
+
+    def _fits(self, block: _Block) -> bool:
+        return self._count(block.start, block.end) <= self._room
+
+    def _count(self, start: int, end: int) -> int:
+        return self._measure.count(start, end)
+
+
+def _sections(text: str) -> Iterator[_Section]:
+    """Yield the text between headings, each part with the headings that stand above it."""
+    code = code_blocks(text)
+    above: list[tuple[int, str]] = []
+    start = 0
+    for heading_start, heading_end in [*headings(text), (len(text), len(text))]:
+        if blocks := _blocks(text, code, start, heading_start):
+            yield _Section(tuple(name for _, name in above if name), blocks)
+        line = text[heading_start:heading_end].strip()
+        level = len(line) - len(line.lstrip("#"))
+        above = [*(one for one in above if one[0] < level), (level, without_marks(line))]
+        start = heading_end
+
+
+def _blocks(text: str, code: Sequence[Span], start: int, end: int) -> list[_Block]:
+    blocks: list[_Block] = []
+    position = start
+    for code_start, code_end in [*((s, e) for s, e in code if start <= s < end), (end, end)]:
+        blocks += _paragraphs(text, position, code_start)
+        if text[code_start:code_end].strip():
+            indentation = len(text[code_start:code_end]) - len(text[code_start:code_end].lstrip("\n"))
+            body_end = code_start + len(text[code_start:code_end].rstrip())
+            blocks.append(_Block(code_start + indentation, body_end, is_code=True))
+        position = code_end
+    return blocks
+
+
+def _paragraphs(text: str, start: int, end: int) -> Iterator[_Block]:
+    bounds = [start, *(match.end() for match in _BLANK_LINE.finditer(text, start, end)), end]
+    for from_, to in pairwise(bounds):
+        piece = text[from_:to]
+        if piece.strip():
+            yield _Block(from_ + len(piece) - len(piece.lstrip()), from_ + len(piece.rstrip()))
+
+
+def _runs(
+    text: str, blocks: Sequence[_Block], is_unwanted: Callable[[str], bool], left_out: Counter[str]
+) -> Iterator[list[_Block]]:
+    """Yield neighbours between which nothing is left out."""
+    run: list[_Block] = []
+    for block in blocks:
+        if not is_unwanted(text[block.start : block.end]):
+            run.append(block)
+            continue
+        left_out["repeated"] += 1
+        if run:
+            yield run
+        run = []
+    if run:
+        yield run
