@@ -114,9 +114,7 @@ def _manifest(
             "digest": hashlib.sha256(tokenizer.backend.to_str().encode()).hexdigest(),
         },
         "teacher": None,
-        "counts": {
-            config: {split: _types(rows) for split, rows in splits.items()} for config, splits in tables.items()
-        },
+        "counts": {config: _types(splits) for config, splits in tables.items()},
         "tokens": {str(split): sum(one.tokens for one in found) for split, found in prepared.extracts.items()},
         "removed": prepared.removed.as_dict(),
         "languages": {code: languages[code] for code in sorted(languages, key=lambda one: (-languages[one], one))},
