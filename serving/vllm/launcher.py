@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from llmtwin.errors import SettingsError
+from llmtwin.registry import SERVED_MODULES
 from llmtwin.settings import Settings
 
 Device = Literal["cpu", "gpu"]
@@ -74,6 +75,7 @@ def server_command(settings: Settings, device: Device, python: str, model: str) 
         *("--host", LOOPBACK, "--port", str(settings.vllm_port)),
         *("--max-model-len", str(settings.vllm_max_model_len), "--enable-prefix-caching"),
         *("--enable-lora", "--max-loras", str(settings.vllm_max_adapters)),
+        *("--lora-target-modules", *SERVED_MODULES),
         *("--max-lora-rank", str(next(rank for rank in _RANKS if rank >= settings.vllm_max_lora_rank))),
         *("--middleware", "serving.vllm.guard.AdapterGuard"),
         *("--enable-request-id-headers", "--disable-access-log-for-endpoints", "/health,/metrics,/v1/models"),

@@ -87,6 +87,12 @@ def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
         read_adapter(tmp_path)
 
 
+@pytest.mark.parametrize("module", ["lm_head", "embed_tokens", "mixer.in_proj"])
+def test_layers_that_vllm_is_not_started_for_are_refused(tmp_path: Path, module: str) -> None:
+    with pytest.raises(AdapterError, match=f"it changes {module.rpartition('.')[2]}; only q_proj, .* can be"):
+        read_adapter(save_adapter(tmp_path, module=module))
+
+
 def test_pickled_weights_are_never_opened(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text(
         json.dumps({"peft_type": "LORA", "base_model_name_or_path": "m", "r": 1})

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from llmtwin.errors import SettingsError
+from llmtwin.registry import SERVED_MODULES
 from llmtwin.settings import Settings
 from serving.vllm import launcher
 from serving.vllm.launcher import device_of, preloaded_libraries, server_command, server_environment, thread_binding
@@ -43,6 +44,9 @@ def test_on_the_cpu_it_serves_the_base_model_in_bfloat16_with_adapters_behind_th
     assert found["--middleware"] == "serving.vllm.guard.AdapterGuard"
     assert {"--enable-lora", "--enable-prefix-caching"} <= found.keys()
     assert "--quantization" not in found
+    # Not lm_head: where that may have an adapter, asking for a prompt's log-probabilities ends the process.
+    after = command.index("--lora-target-modules") + 1
+    assert command[after : command.index("--max-lora-rank")] == list(SERVED_MODULES)
 
 
 @pytest.mark.parametrize(("wanted", "given"), [(1, "1"), (2, "8"), (16, "16"), (17, "32"), (256, "256")])
