@@ -5,6 +5,6 @@ An archive is Comet's own: ``comet upload <archive>.zip`` sends it later, under 
 
 from llmtwin.tracking.contents import Experiment, Point
 from llmtwin.tracking.reading import experiments, read_experiment
-from llmtwin.tracking.recording import experiment, log_files
+from llmtwin.tracking.recording import experiment, is_online, log_files
 
-__all__ = ["Experiment", "Point", "experiment", "experiments", "log_files", "read_experiment"]
+__all__ = ["Experiment", "Point", "experiment", "experiments", "is_online", "log_files", "read_experiment"]

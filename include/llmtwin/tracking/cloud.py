@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -36,7 +36,9 @@ def experiments(settings: Settings) -> list[Experiment]:
 
 
 def _read(remote: Any) -> Experiment:
-    assets = {row["fileName"]: partial(remote.get_asset, row["assetId"]) for row in remote.get_asset_list()}
+    assets: dict[str, Callable[[], bytes]] = {
+        row["fileName"]: partial(remote.get_asset, row["assetId"]) for row in remote.get_asset_list()
+    }
     return Experiment(
         key=str(remote.id),
         name=str(remote.get_name() or remote.id),

@@ -98,7 +98,7 @@ def log_files(comet: CometExperiment, name: str, kind: str, folder: Path, metada
     """
     legal = _ILLEGAL_IN_ARTIFACTS.sub("-", name).strip("-")
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    if not _is_online(comet):
+    if not is_online(comet):
         for file in files:
             comet.log_asset(str(file), f"{legal}/{file.relative_to(folder)}", metadata=metadata)
         return
@@ -108,6 +108,13 @@ def log_files(comet: CometExperiment, name: str, kind: str, folder: Path, metada
     for file in files:
         artifact.add(str(file), logical_path=str(file.relative_to(folder)))
     comet.log_artifact(artifact)
+
+
+def is_online(comet: CometExperiment) -> bool:
+    """Tell whether what is logged goes to Comet, and not into an archive."""
+    import comet_ml
+
+    return not isinstance(comet, comet_ml.OfflineExperiment)
 
 
 def _open(settings: Settings, key: str | None, folder: Path) -> CometExperiment:
@@ -126,16 +133,10 @@ def _open(settings: Settings, key: str | None, folder: Path) -> CometExperiment:
     return comet_ml.OfflineExperiment(offline_directory=str(folder), experiment_key=key, **where, **_PRIVATE)
 
 
-def _is_online(comet: CometExperiment) -> bool:
-    import comet_ml
-
-    return not isinstance(comet, comet_ml.OfflineExperiment)
-
-
 def _end(comet: CometExperiment, folder: Path) -> None:
     """End the experiment; move its archive, which Comet does not write in one go, to where archives are read."""
     comet.end()
-    if _is_online(comet):
+    if is_online(comet):
         return
     archive = folder / f"{comet.get_key()}.zip"
     if not is_complete(archive):

@@ -1,0 +1,60 @@
+"""What happens beside training: figures are written down, checkpoints sealed."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from llmtwin.training import checkpoints
+from llmtwin.training.journal import Journal
+
+# trl and transformers log these too: times and rates that `seconds` and `tokens` tell, and what an attempt counts anew.
+_LEFT_OUT = {"num_tokens", "eval_num_tokens", "num_input_tokens_seen", "total_flos", "train_loss", "epoch"}
+
+
+class Writer(TrainerCallback):  # type: ignore[misc]
+    """Writes every figure that a trainer logs into the run's journal.
+
+    Args:
+        journal: Where to.
+        stage: What is being trained.
+        seconds: What earlier attempts took up to the checkpoint that this one goes on from.
+    """
+
+    def __init__(self, journal: Journal, stage: str, seconds: float) -> None:
+        self._journal = journal
+        self._stage = stage
+        self._began = time.monotonic() - seconds
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Write a line."""
+        figures = {name: value for name, value in (logs or {}).items() if not _is_left_out(name)}
+        if state.is_world_process_zero and figures:
+            place = {"stage": self._stage, "step": state.global_step, "of": state.max_steps}
+            seconds = round(time.monotonic() - self._began, 3)
+            self._journal.append({**place, **figures, "tokens": state.num_input_tokens_seen, "seconds": seconds})
+
+
+class Sealer(TrainerCallback):  # type: ignore[misc]
+    """Seals every checkpoint once all of its files are written."""
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Seal the checkpoint of this step."""
+        PartialState().wait_for_everyone()
+        if state.is_world_process_zero:
+            checkpoints.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+
+
+def _is_left_out(name: str) -> bool:
+    return name in _LEFT_OUT or name.endswith(("_runtime", "_per_second"))

@@ -1,0 +1,61 @@
+"""What goes wrong in training, in words that tell what to do; written down for whoever started the process."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from llmtwin.errors import LlmtwinError, TrainingError, TrainingMemoryError
+from llmtwin.files import write_json
+from llmtwin.training import memory
+from llmtwin.training.process import FAILURE
+from llmtwin.training.recipe import read_recipe
+
+# What libraries written in C++ and Rust say when they cannot have memory, or a file cannot grow.
+_NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
+_NO_SPACE = ("no space left on device", "disk quota exceeded", "file too large", "file write failed")
+_NO_SPACE_CODES = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextmanager
+def explained(folder: Path) -> Iterator[None]:
+    """Turn an error into one line of ``failure.json`` and exit code 1; its traceback goes to the log."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - the last line of defence: it is written down, and the process ends
+        traceback.print_exc()
+        told = _explanation(error, folder)
+        try:
+            write_json(folder / FAILURE, {"error": type(told).__name__, "message": str(told)})
+        except OSError:
+            print(f"error: {told}", file=sys.stderr)  # noqa: T201 - the log may have room where a new file has none
+        sys.exit(1)
+
+
+def _explanation(error: Exception, folder: Path) -> LlmtwinError:
+    if isinstance(error, LlmtwinError):
+        return error
+    recipe = read_recipe(folder / "recipe.yaml")
+    chain = [error, *_causes(error)]
+    said = " ".join(str(one).lower() for one in chain)
+    if any(isinstance(one, MemoryError) for one in chain) or any(words in said for words in _NO_MEMORY):
+        return TrainingMemoryError(f"memory ran out: {memory.advice(recipe)}")
+    codes = {one.errno for one in chain if isinstance(one, OSError)}
+    if codes & _NO_SPACE_CODES or any(words in said for words in _NO_SPACE):
+        return TrainingError(
+            f"the disk is full: {folder} cannot grow. Make room, then `llmtwin train --resume {folder.name}` goes on "
+            "from the last complete checkpoint"
+        )
+    return TrainingError(
+        f"{type(error).__name__}: {' '.join(str(error).split())[:500]}; {folder / 'train.log'} says more"
+    )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    while (cause := error.__cause__ or error.__context__) is not None:
+        yield cause
+        error = cause

@@ -1,0 +1,209 @@
+"""A run from its beginning to its end; what is computed, the training process computes."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+
+from llmtwin import tracking
+from llmtwin.datasets import open_dataset
+from llmtwin.errors import LlmtwinError, TrainingError
+from llmtwin.files import durable
+from llmtwin.registry import read_adapter
+from llmtwin.registry.adapter import digest_of
+from llmtwin.settings import Settings
+from llmtwin.training import checkpoints, process
+from llmtwin.training.checks import require_trainable
+from llmtwin.training.journal import Line
+from llmtwin.training.lock import only_training
+from llmtwin.training.recipe import Recipe, write_recipe
+from llmtwin.training.revision import code_revision
+from llmtwin.training.run import STAGES, Facts, Run, Status, new_run_id, open_run, stages
+
+if TYPE_CHECKING:
+    from comet_ml import CometExperiment
+
+Watch = Callable[[Line], None]
+# Of a line of the journal: where it belongs, no figures.
+_PLACE = {"stage", "step", "of"}
+
+
+def train(
+    recipe: Recipe,
+    settings: Settings,
+    *,
+    dataset: str | None = None,
+    run_id: str | None = None,
+    watch: Watch | None = None,
+) -> Run:
+    """Train an adapter; return the finished run. Called again with the same ``run_id``, it goes on with that run.
+
+    Args:
+        recipe: What to do.
+        settings: Where everything is, and what is served.
+        dataset: Name or name@version; default: the recipe's.
+        run_id: What the run is to be called; default: recipe and time.
+        watch: Called with every line of the journal.
+
+    Raises:
+        LlmtwinError: As `new_run` and `resume` do.
+    """
+    return resume(new_run(recipe, settings, dataset=dataset, run_id=run_id), settings, watch)
+
+
+def new_run(recipe: Recipe, settings: Settings, *, dataset: str | None = None, run_id: str | None = None) -> Run:
+    """Return a run that can be gone on with, after checking that its result could be served.
+
+    The run of this name, if there is one already: then it must be the same recipe and dataset.
+
+    Raises:
+        RecipeError: What the recipe makes is not what is served.
+        TrainingError: No dataset is named, it has no examples, or the run is another one.
+        DatasetError: There is no such dataset or version, or it is damaged.
+    """
+    reference = dataset or recipe.dataset
+    if not reference:
+        raise TrainingError(f"recipe {recipe.name} names no dataset: give one, `llmtwin datasets ls` lists them")
+    chosen = open_dataset(settings, reference)
+    require_trainable(recipe, chosen, settings)
+    now = datetime.now(UTC)
+    run_id = run_id or new_run_id(recipe, now)
+    run = Run(
+        run_id=run_id,
+        status=Status.CREATED,
+        created_at=now,
+        author=chosen.author,
+        dataset=chosen.reference,
+        dataset_digest=chosen.digest,
+        recipe=recipe.name,
+        recipe_digest=recipe.digest,
+        base_model=recipe.base_model,
+        code_revision=code_revision(settings.home),
+        threads=_threads(),
+        folder=settings.runs / run_id,
+    )
+    if (run.folder / "run.json").is_file():
+        found = open_run(settings, run_id)
+        if (found.recipe_digest, found.dataset) != (run.recipe_digest, run.dataset):
+            raise TrainingError(f"run {run_id} is another one ({found.recipe}, {found.dataset}): choose another name")
+        return found
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with durable(run.folder / "recipe.yaml") as file:
+        file.write(write_recipe(recipe.model_copy(update={"dataset": run.dataset})))
+    return run.changed()
+
+
+def resume(run: Run, settings: Settings, watch: Watch | None = None) -> Run:
+    """Begin a run, or go on with it from its last complete checkpoint; return it finished.
+
+    Raises:
+        TrainingBusyError: Another training runs on this machine.
+        TrainingMemoryError: Memory ran out; names the knobs that need less.
+        TrainingError: It ended without an adapter; the run says why, and can be gone on with.
+        TrackingError: The experiment could not be recorded; the adapter is there, going on records it.
+    """
+    if run.status is Status.FINISHED:
+        return run
+    with only_training(settings, run.run_id):
+        run = open_run(settings, run.run_id).changed(
+            status=Status.RUNNING, started_at=datetime.now(UTC), attempts=run.attempts + 1, error=None
+        )
+        try:
+            return _record(run, settings, watch)
+        except LlmtwinError as error:
+            open_run(settings, run.run_id).changed(status=Status.FAILED, error=str(error))
+            raise
+        except BaseException as error:
+            open_run(settings, run.run_id).changed(status=Status.FAILED, error=f"stopped by {type(error).__name__}")
+            raise
+
+
+def _record(run: Run, settings: Settings, watch: Watch | None) -> Run:
+    """Train, and record it in Comet."""
+    recipe = run.read_recipe()
+    stage, checkpoint = _where_to_go_on(run, recipe)
+    known = (STAGES.index(stage), checkpoints.step_of(checkpoint))
+    with tracking.experiment(settings, run.run_id, [run.recipe, "training"], key=run.experiment) as comet:
+        resumed_online = run.experiment is not None and tracking.is_online(comet)
+        run = run.changed(experiment=comet.get_key())
+        _describe(comet, run, recipe)
+        for line in _lines(run, recipe, settings, stage, checkpoint):
+            if not resumed_online or (STAGES.index(line["stage"]), line["step"]) > known:
+                _log(comet, line)
+            if watch:
+                watch(line)
+        run = _with_results(run)
+        comet.log_metrics({f"final_{name}": value for name, value in run.metrics.items()})
+        if run.facts:
+            comet.log_others(run.facts.model_dump(exclude={"libraries"}))
+            comet.log_others(run.facts.libraries)
+        about = {"run_id": run.run_id, "dataset": run.dataset, "adapter_digest": run.adapter_digest}
+        tracking.log_files(comet, f"adapter-{run.run_id}", "model", run.adapter, about)
+    return run.changed(status=Status.FINISHED, finished_at=datetime.now(UTC))
+
+
+def _where_to_go_on(run: Run, recipe: Recipe) -> tuple[str, Path | None]:
+    """Return the stage that is under way, and its newest complete checkpoint."""
+    for stage in reversed(stages(recipe)):
+        if checkpoint := checkpoints.newest(run.checkpoints / stage):
+            return stage, checkpoint
+    return STAGES[0], None
+
+
+def _lines(run: Run, recipe: Recipe, settings: Settings, stage: str, checkpoint: Path | None) -> Iterable[Line]:
+    if run.adapter.is_dir():
+        return run.journal.lines()
+    run.journal.cut_back(stage, checkpoints.step_of(checkpoint), stages(recipe))
+    return process.lines_of(run, recipe, settings, stage, checkpoint)
+
+
+def _describe(comet: CometExperiment, run: Run, recipe: Recipe) -> None:
+    comet.log_parameters(recipe.model_dump(mode="json", exclude={"dataset"}))
+    fields = {"run_id", "author", "dataset", "dataset_digest", "recipe", "recipe_digest", "code_revision", "threads"}
+    comet.log_others(run.model_dump(mode="json", include=fields))
+    comet.log_asset(str(run.folder / "recipe.yaml"), "recipe.yaml")
+
+
+def _log(comet: CometExperiment, line: Line) -> None:
+    figures = {name: value for name, value in line.items() if name not in _PLACE}
+    prefix = None if line["stage"] == STAGES[0] else line["stage"]
+    comet.log_metrics(figures, prefix=prefix, step=line["step"])
+
+
+def _with_results(run: Run) -> Run:
+    """Return the run with what came of it.
+
+    Raises:
+        AdapterError: The adapter cannot be served.
+    """
+    read_adapter(run.adapter)
+    facts = Facts.model_validate(orjson.loads((run.folder / "facts.json").read_bytes()))
+    return run.changed(facts=facts, metrics=_metrics(run.journal.lines()), adapter_digest=digest_of(run.adapter))
+
+
+def _metrics(lines: list[Line]) -> dict[str, float]:
+    """Return the last figures, and with them what the validation loss was before training."""
+    metrics: dict[str, float] = {}
+    for line in lines:
+        prefix = "" if line["stage"] == STAGES[0] else f"{line['stage']}_"
+        figures = {name: value for name, value in line.items() if name not in _PLACE and isinstance(value, int | float)}
+        if line["step"] == 0:
+            figures = {f"{name}_before": value for name, value in figures.items()}
+        metrics |= {prefix + name: float(value) for name, value in figures.items()}
+        metrics[f"{prefix}steps"] = float(line["step"])
+    if "eval_loss" in metrics:
+        metrics["eval_perplexity"] = math.exp(metrics["eval_loss"])
+        metrics["eval_perplexity_before"] = math.exp(metrics["eval_loss_before"])
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+
+def _threads() -> int:
+    """Return how many threads of the CPU training may use: the environment's wish, else one for each core."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return int(wanted) if wanted.isdecimal() and int(wanted) else len(os.sched_getaffinity(0))
