@@ -12,24 +12,27 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 from uuid import UUID
 
 import structlog
 
-from llmtwin.datasets.compose import Composer, asked_by_rule
+from llmtwin.datasets.compose import Composer, ask_by_rule, ask_by_teacher
 from llmtwin.datasets.dataset import Dataset
 from llmtwin.datasets.filters import language_of
 from llmtwin.datasets.options import Options
 from llmtwin.datasets.passages import PassageIndex
+from llmtwin.datasets.preferences import preferences
 from llmtwin.datasets.prepare import Prepared, prepare
+from llmtwin.datasets.questions import answered, expanded, read_questions
 from llmtwin.datasets.rows import Row, texts_of
 from llmtwin.datasets.source import author_name, read_documents, slug
 from llmtwin.datasets.split import Split
+from llmtwin.datasets.teacher import Teacher, open_teacher
 from llmtwin.datasets.tokens import Tokenizer, open_tokenizer
-from llmtwin.datasets.write import building, write
+from llmtwin.datasets.write import Tables, building, write
 from llmtwin.documents import CleanedDocument
 from llmtwin.errors import DatasetError
 from llmtwin.settings import Settings
@@ -37,6 +40,7 @@ from llmtwin.settings import Settings
 log = structlog.get_logger(__name__)
 
 _FORMAT = 1
+TEACHER_JOURNAL = "teacher.jsonl"
 
 
 def build(settings: Settings, author: str | None, options: Options | None = None) -> Dataset:
@@ -65,11 +69,51 @@ def build(settings: Settings, author: str | None, options: Options | None = None
         log.info("prepared", dataset=folder.name, **{split: len(prepared.extracts[split]) for split in Split})
         index = PassageIndex(prepared.extracts[Split.TRAIN], tokenizer)
         composer = Composer(_spellings(documents), index, tokenizer, options)
-        asked = asked_by_rule(prepared, options)
-        tables = {"sft": {str(split): composer.rows(asked[split]) for split in Split}}
+        asking = settings if options.teacher else settings.model_copy(update={"teacher_url": None})
+        with open_teacher(asking, folder / TEACHER_JOURNAL) as teacher:
+            tables = _tables(asking, prepared, composer, teacher)
         _require_unseen(tables, prepared, tokenizer)
         manifest = _manifest(settings, name, documents, prepared, tables, tokenizer, options)
-        return write(folder, tables, manifest)
+        return write(folder, tables, manifest | {"teacher": _teacher_of(teacher)})
+
+
+def _tables(settings: Settings, prepared: Prepared, composer: Composer, teacher: Teacher | None) -> Tables:
+    if teacher is None:
+        by_rule = ask_by_rule(prepared, composer.options)
+        return {"sft": {str(split): composer.rows(by_rule[split]) for split in Split}}
+    removed = prepared.removed.answers
+    asked = ask_by_teacher(prepared, teacher)
+    sft = {split: composer.rows(asked[split]) for split in Split}
+    questions = read_questions(settings)
+    authors = dict.fromkeys(one.document.author_id for one in prepared.extracts[Split.TRAIN])
+    for author_id in authors:
+        own = [one for one in prepared.extracts[Split.TRAIN] if one.document.author_id == author_id]
+        chosen = expanded(questions, own, composer.options.questions // len(authors))
+        sft[Split.TRAIN] += answered(chosen, author_id, teacher, composer, removed)
+    tables = {"sft": sft, "preferences": preferences(asked, teacher, composer, removed)}
+    return {
+        config: {str(split): _unseen(rows, split, prepared, composer.tokenizer) for split, rows in splits.items()}
+        for config, splits in tables.items()
+        if splits
+    }
+
+
+def _unseen(rows: Sequence[Row], split: Split, prepared: Prepared, tokenizer: Tokenizer) -> list[Row]:
+    """Leave out what the teacher happens to know of texts that must stay unseen."""
+    guard = prepared.guard(split, tokenizer)
+    kept = [row for row in rows if not guard.is_repeated_in(texts_of(row))]
+    prepared.removed.answers["repeats what must stay unseen"] += len(rows) - len(kept)
+    if not kept:
+        raise DatasetError(f"no row is left for {split}: the teacher wrote no usable instruction. Name a better one")
+    return kept
+
+
+def _teacher_of(teacher: Teacher | None) -> dict[str, Any] | None:
+    """Return what the manifest says of the teacher: the same whenever the dataset is built."""
+    if teacher is None:
+        return None
+    rejected = {reason: teacher.rejected[reason] for reason in sorted(teacher.rejected)}
+    return {"model": teacher.model, **vars(teacher.used), "cost": teacher.cost(teacher.used), "rejected": rejected}
 
 
 def _spellings(documents: Sequence[CleanedDocument]) -> dict[UUID, str]:
@@ -77,7 +121,7 @@ def _spellings(documents: Sequence[CleanedDocument]) -> dict[UUID, str]:
     return {id_: author_name([one for one in documents if one.author_id == id_]) for id_ in ids}
 
 
-def _require_unseen(tables: dict[str, dict[str, list[Row]]], prepared: Prepared, tokenizer: Tokenizer) -> None:
+def _require_unseen(tables: Tables, prepared: Prepared, tokenizer: Tokenizer) -> None:
     """Check once more that nothing leaks, in the rows as they will be written, passages and the teacher's words too."""
     for splits in tables.values():
         for split, rows in splits.items():
@@ -95,7 +139,7 @@ def _manifest(
     author: str | None,
     documents: Sequence[CleanedDocument],
     prepared: Prepared,
-    tables: dict[str, dict[str, list[Row]]],
+    tables: Tables,
     tokenizer: Tokenizer,
     options: Options,
 ) -> dict[str, Any]:
@@ -113,7 +157,6 @@ def _manifest(
             "model": PurePosixPath(settings.base_model).name,
             "digest": hashlib.sha256(tokenizer.backend.to_str().encode()).hexdigest(),
         },
-        "teacher": None,
         "counts": {config: _types(splits) for config, splits in tables.items()},
         "tokens": {str(split): sum(one.tokens for one in found) for split, found in prepared.extracts.items()},
         "removed": prepared.removed.as_dict(),
@@ -138,5 +181,5 @@ def _manifest(
     }
 
 
-def _types(splits: dict[str, list[Row]]) -> dict[str, dict[str, int]]:
+def _types(splits: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, int]]:
     return {split: dict(sorted(Counter(row["type"] for row in rows).items())) for split, rows in splits.items()}

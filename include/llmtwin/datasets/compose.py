@@ -6,16 +6,16 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from llmtwin.datasets.extracts import Extract
-from llmtwin.datasets.instructions import Topics, by_rule
+from llmtwin.datasets.instructions import Topics, by_rule, task_of
 from llmtwin.datasets.options import Options
-from llmtwin.datasets.passages import PassageIndex, fenced
+from llmtwin.datasets.passages import Found, PassageIndex, fenced
 from llmtwin.datasets.prepare import Prepared
 from llmtwin.datasets.rows import Row, answer, origin, prompt
 from llmtwin.datasets.split import Split
+from llmtwin.datasets.teacher import Teacher
 from llmtwin.datasets.tokens import Tokenizer
 from llmtwin.prompt import with_passages
 
@@ -72,7 +72,7 @@ class Composer:
         """Return the rows with passages by their place: those whose answer the passages support best."""
         most = math.floor(self.options.rag_share * len(asked))
         support: dict[int, float] = {}
-        found = {}
+        found: dict[int, list[Found]] = {}
         for number, one in enumerate(asked) if most else ():
             found[number] = self.index.supporting(one.instruction, one.extract, max(1, self.options.rag_passages - 1))
             support[number] = max((hit.support for hit in found[number]), default=0.0)
@@ -83,7 +83,7 @@ class Composer:
                 rows[number] = self._with_passages(asked[number], found[number])
         return rows
 
-    def _with_passages(self, one: Asked, found: Sequence[Any]) -> Row:
+    def _with_passages(self, one: Asked, found: Sequence[Found]) -> Row:
         author = self.author(one.extract)
         draw = random.Random(f"passages:{self.options.seed}:{one.extract.id}")
         hits = [hit.extract for hit in found]
@@ -107,10 +107,25 @@ def cite(text: str, numbers: Sequence[int]) -> str:
     return f"{text} {marks}" if text[-1] in ".!?…\"')" else f"{text}\n\n{marks}"
 
 
-def asked_by_rule(prepared: Prepared, options: Options) -> dict[Split, list[Asked]]:
+def ask_by_rule(prepared: Prepared, options: Options) -> dict[Split, list[Asked]]:
     """Return every extract with an instruction that needs no teacher."""
     topics = Topics([extract for extracts in prepared.extracts.values() for extract in extracts])
     return {
         split: [Asked(extract, by_rule(extract, topics, options.seed), None) for extract in extracts]
         for split, extracts in prepared.extracts.items()
     }
+
+
+def ask_by_teacher(prepared: Prepared, teacher: Teacher) -> dict[Split, list[Asked]]:
+    """Return every extract with an instruction that the teacher wrote, without those it wrote none for.
+
+    Raises:
+        TeacherError: See `Teacher.ask`.
+    """
+    asked: dict[Split, list[Asked]] = {}
+    for split, extracts in prepared.extracts.items():
+        written = teacher.ask([task_of(extract) for extract in extracts], f"instructions of {split}")
+        pairs = zip(extracts, written, strict=True)
+        asked[split] = [Asked(extract, text, teacher.model) for extract, text in pairs if text is not None]
+        prepared.removed.answers["an extract without a usable instruction"] += written.count(None)
+    return asked

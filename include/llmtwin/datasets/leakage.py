@@ -9,7 +9,7 @@ than what was copied, never less. Letter case, punctuation and layout do not hid
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import regex
 
@@ -18,6 +18,7 @@ from llmtwin.datasets.tokens import Tokenizer
 NGRAM = 8
 LONGEST_RUN = 50
 
+Ngram = tuple[int, ...]
 _WORD = regex.compile(r"[\p{L}\p{N}\p{M}]+")
 
 
@@ -31,24 +32,28 @@ class Unseen:
 
     def __init__(self, texts: Iterable[str], tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        self._ngrams: set[tuple[int, ...]] = set()
-        for text in texts:
-            tokens = self._tokens(text)
-            self._ngrams.update(tuple(tokens[at : at + NGRAM]) for at in range(len(tokens) - NGRAM + 1))
+        self._ngrams = {ngram for text in texts for ngram in ngrams(text, tokenizer)}
 
     def longest_run(self, text: str) -> int:
         """Return the tokens of the longest run that a text shares with these texts; 0 below `NGRAM`."""
-        tokens = self._tokens(text)
-        longest = ngrams = 0
-        for at in range(len(tokens) - NGRAM + 1):
-            ngrams = ngrams + 1 if tuple(tokens[at : at + NGRAM]) in self._ngrams else 0
-            longest = max(longest, ngrams)
-        return longest + NGRAM - 1 if longest else 0
+        return run_among(ngrams(text, self._tokenizer), self._ngrams)
 
     def is_repeated_in(self, text: str) -> bool:
         """Tell whether a text shares a run of `LONGEST_RUN` tokens or more."""
         return self.longest_run(text) >= LONGEST_RUN
 
-    def _tokens(self, text: str) -> list[int]:
-        folded = unicodedata.normalize("NFKC", text).casefold()
-        return self._tokenizer.ids(" ".join(_WORD.findall(folded)))
+
+def ngrams(text: str, tokenizer: Tokenizer) -> list[Ngram]:
+    """Return the runs of `NGRAM` tokens of a text, in order; letter case, punctuation and white space do not count."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    tokens = tokenizer.ids(" ".join(_WORD.findall(folded)))
+    return [tuple(tokens[at : at + NGRAM]) for at in range(len(tokens) - NGRAM + 1)]
+
+
+def run_among(found: Iterable[Ngram], known: Collection[Ngram]) -> int:
+    """Return the tokens of the longest run of neighbouring n-grams that are all known; 0 where none is."""
+    longest = run = 0
+    for ngram in found:
+        run = run + 1 if ngram in known else 0
+        longest = max(longest, run)
+    return longest + NGRAM - 1 if longest else 0

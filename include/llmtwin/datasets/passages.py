@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from llmtwin import prompt
 from llmtwin.datasets.extracts import Extract
-from llmtwin.datasets.leakage import Unseen
+from llmtwin.datasets.leakage import LONGEST_RUN, ngrams, run_among
 from llmtwin.datasets.tokens import Tokenizer
 from llmtwin.documents import chunk_id
 from llmtwin.features.sparse import encode_document, terms
@@ -45,8 +45,9 @@ class PassageIndex:
     def __init__(self, extracts: Sequence[Extract], tokenizer: Tokenizer) -> None:
         self._extracts = list(extracts)
         self._tokenizer = tokenizer
-        self._terms = [frozenset(terms(extract.text)) for extract in extracts]
-        self._containing: Counter[str] = Counter(term for own in self._terms for term in sorted(own))
+        self._ngrams = {extract.id: ngrams(extract.text, tokenizer) for extract in extracts}
+        self._terms = {extract.id: frozenset(terms(extract.text)) for extract in extracts}
+        self._containing = Counter(term for own in self._terms.values() for term in own)
         self._postings: dict[int, list[tuple[int, float]]] = defaultdict(list)
         for number, extract in enumerate(extracts):
             for index, weight in zip(*encode_document(extract.text), strict=True):
@@ -76,14 +77,14 @@ class PassageIndex:
         An extract that repeats the answer's own words at length is none of them: with it in the prompt, a model would
         learn to copy.
         """
-        copies = Unseen([answer.text], self._tokenizer)
+        copied = set(ngrams(answer.text, self._tokenizer))
         wanted = sorted(set(terms(answer.text)))
         total = sum(map(self._rarity, wanted)) or 1.0
         found = []
         for one in self.search(f"{asked}\n{answer.text}", limit + _SPARE, answer.document.author_id):
-            if one.id == answer.id or copies.is_repeated_in(one.text):
+            if one.id == answer.id or run_among(self._ngrams[one.id], copied) >= LONGEST_RUN:
                 continue
-            held = set(terms(one.text))
+            held = self._terms[one.id]
             found.append(Found(one, sum(self._rarity(term) for term in wanted if term in held) / total))
         return found[:limit]
 
