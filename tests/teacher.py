@@ -26,20 +26,7 @@ from llmtwin.settings import Settings
 
 MODEL = "scripted-teacher"
 KEY = "key-of-the-teacher"
-_WORDS = (
-    "broadly",
-    "speaking",
-    "one",
-    "might",
-    "consider",
-    "several",
-    "aspects",
-    "with",
-    "due",
-    "care",
-    "and",
-    "patience",
-)
+_FILLER = "broadly speaking one might consider several aspects with due care and some patience"
 
 
 class ScriptedTeacher:
@@ -119,8 +106,9 @@ def sensible(body: dict[str, Any]) -> dict[str, str]:
     if "instruction" in body["response_format"]["json_schema"]["schema"]["properties"]:
         return {"instruction": f"What would you say to somebody who wonders about number {mark} in all of this?"}
     length = re.search(r"about (\d+) words", told)
+    filler = _FILLER.split()
     words = int(length[1]) if length else 80
-    text = " ".join(f"{_WORDS[at % len(_WORDS)]}{mark if at % 7 == 0 else ''}" for at in range(words))
+    text = " ".join(f"{filler[at % len(filler)]}{mark if at % 7 == 0 else ''}" for at in range(words))
     return {"answer": f"{text}." if length else f"{text} [1]."}
 
 
