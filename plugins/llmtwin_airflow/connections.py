@@ -6,10 +6,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+
 if TYPE_CHECKING:
     from pymongo.database import Database
 
     from llmtwin.settings import Settings
+
+
+# What the next try would find just so: it fails at once. A human who did not answer is not asked a second time.
+FINAL = ExceptionRetryPolicy(
+    [
+        RetryRule(
+            [
+                "llmtwin.errors.SettingsError",
+                "llmtwin.errors.RegistryError",
+                "llmtwin.errors.EvaluationError",
+                "llmtwin.errors.PromotionError",
+                "airflow.providers.standard.exceptions.HITLTimeoutError",
+            ],
+            RetryAction.FAIL,
+        )
+    ]
+)
 
 
 def task_settings(rabbitmq_conn_id: str = "rabbitmq_default") -> Settings:

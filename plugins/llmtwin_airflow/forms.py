@@ -18,3 +18,11 @@ CRAWL = {
     "podcasts": Param(False, **_SWITCH, title="Podcasts", description="Of exports: the notes of episodes too"),
     "site": Param(None, **_TEXT, title="Site", description="Of a Substack export: https://name.substack.com"),
 }
+
+PROMOTE = {
+    "version": Param(None, **_TEXT, title="Version", description="Of the registry; empty: the newest candidate"),
+}
+
+APPROVAL = {
+    "reason": Param("", type="string", title="Reason", description="Kept with a version that is rejected"),
+}

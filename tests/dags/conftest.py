@@ -68,10 +68,10 @@ def environment_of(settings: Settings) -> dict[str, str]:
     return settings_environment(settings)
 
 
-def run(dag_id: str, conf: dict[str, Any] | None = None) -> dict[tuple[str, int], str]:
+def run(dag_id: str, conf: dict[str, Any] | None = None, **options: Any) -> dict[tuple[str, int], str]:
     """Run a DAG with ``dag.test()``; return the state of each task instance by task id and map index.
 
-    The file is loaded anew, because it reads its settings when it is imported.
+    The file is loaded anew, because it reads its settings when it is imported. ``options`` are those of ``dag.test()``.
     """
     from airflow.dag_processing.dagbag import DagBag
     from airflow.models.dagbundle import DagBundleModel
@@ -79,6 +79,6 @@ def run(dag_id: str, conf: dict[str, Any] | None = None) -> dict[tuple[str, int]
 
     with create_session() as session:
         session.merge(DagBundleModel(name="dags-folder"))
-    dag_run = DagBag(DAGS / f"{dag_id}.py").dags[dag_id].test(run_conf=conf or {})
+    dag_run = DagBag(DAGS / f"{dag_id}.py").dags[dag_id].test(run_conf=conf or {}, **options)
     states = {(ti.task_id, ti.map_index): str(ti.state) for ti in dag_run.get_task_instances()}
     return {**states, ("run", -1): str(dag_run.state)}

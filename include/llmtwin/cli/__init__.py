@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from llmtwin.cli import ask, browser, data, demo, imports, keys, queue, stack, staging, traces, vectors
+from llmtwin.cli import ask, browser, data, demo, imports, keys, queue, registry, stack, staging, traces, vectors
 from llmtwin.errors import LlmtwinError
 
 app = typer.Typer(
@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for group in (demo, stack, data, ask, imports, browser, staging, vectors, queue, keys, traces):
+for group in (demo, stack, data, ask, imports, browser, staging, vectors, queue, keys, traces, registry):
     group.register(app)
 
 

@@ -6,21 +6,28 @@
                      └────────┴─▶ archived, with the reason
 """
 
+from llmtwin.promotion.decision import Decision, comparisons, figures, markdown, prepare_decision, rejection
 from llmtwin.promotion.gate import Finding, Outcome, Thresholds, Verdict, gate, read_thresholds
 from llmtwin.promotion.smoke import smoke_test
 from llmtwin.promotion.switch import Switch, choose, promote, reject, rollback
 
 __all__ = [
+    "Decision",
     "Finding",
     "Outcome",
     "Switch",
     "Thresholds",
     "Verdict",
     "choose",
+    "comparisons",
+    "figures",
     "gate",
+    "markdown",
+    "prepare_decision",
     "promote",
     "read_thresholds",
     "reject",
+    "rejection",
     "rollback",
     "smoke_test",
 ]

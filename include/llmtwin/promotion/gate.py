@@ -20,7 +20,7 @@ from llmtwin.errors import SettingsError
 from llmtwin.settings import Settings
 
 DEFAULT = Path(__file__).with_name("gate.yaml")
-_PRODUCTION = "production/"
+_PRODUCTION = "production"
 
 
 class Measured(Protocol):
@@ -33,6 +33,10 @@ class Measured(Protocol):
     @property
     def intervals(self) -> Mapping[str, tuple[float, float]]:
         """The ends of their intervals, of those that have one."""
+
+    @property
+    def not_measured(self) -> Mapping[str, str]:
+        """Why figures are missing, by their names."""
 
     @property
     def production(self) -> str | None:
@@ -155,11 +159,11 @@ class _Range:
 
 
 def _apply(rule: Rule, evaluation: Measured) -> Finding:
-    if evaluation.production is None and any(name.startswith(_PRODUCTION) for name in rule.figures):
+    if evaluation.production is None and any(_PRODUCTION in name for name in rule.figures):
         return Finding(outcome=Outcome.NOT_APPLICABLE, words=f"{rule.because}: nothing is in production yet")
     if missing := [name for name in rule.figures if _range(name, evaluation) is None]:
         outcome = Outcome.FAILED if rule.required else Outcome.NOT_APPLICABLE
-        return Finding(outcome=outcome, words=f"{rule.because}: {' and '.join(missing)} was not measured")
+        return Finding(outcome=outcome, words=f"{rule.because}: {' and '.join(_missing(missing, evaluation))}")
     figure, bound = _range(rule.figure, evaluation), _bound(rule, evaluation)
     assert figure is not None and bound is not None
     clearly_met, clearly_broken = figure.high <= bound.low, figure.low > bound.high
@@ -169,6 +173,11 @@ def _apply(rule: Rule, evaluation: Measured) -> Finding:
     doubt = "" if clearly_met or clearly_broken else "; the intervals leave it open"
     words = f"{rule.because}: {rule.figure} is {figure}, {_bound_words(rule, bound)}{doubt}"
     return Finding(outcome=Outcome.PASSED if passed else Outcome.FAILED, words=words)
+
+
+def _missing(names: list[str], evaluation: Measured) -> list[str]:
+    why = evaluation.not_measured
+    return [f"{name} was not measured" + (f" ({why[name]})" if name in why else "") for name in names]
 
 
 def _range(name: str, evaluation: Measured) -> _Range | None:
