@@ -11,7 +11,7 @@ from uuid import UUID
 from llmtwin.datasets.duplicates import similar_pairs
 from llmtwin.datasets.options import Options
 from llmtwin.datasets.source import LONG_AGO
-from llmtwin.documents import CleanedDocument, CleanedRepositoryFile
+from llmtwin.documents import CleanedDocument
 from llmtwin.errors import DatasetError
 
 # A document of which half is in another one tells too much about it.
@@ -29,8 +29,8 @@ class Split(StrEnum):
 def split_documents(documents: Sequence[CleanedDocument], options: Options) -> dict[UUID, Split]:
     """Return the split of each document, by id.
 
-    Near-duplicates and the files of one repository stay together, and are as old as the oldest of them: what an author
-    publishes again is not new. What has no date is older than all that has.
+    Near-duplicates stay together, and are as old as the oldest of them: what an author publishes again is not new. What
+    has no date is older than all that has. A repository's files are documents of their own.
 
     Args:
         documents: The oldest first.
@@ -70,12 +70,7 @@ def _groups(documents: Sequence[CleanedDocument]) -> list[list[CleanedDocument]]
             number = leader[number]
         return number
 
-    together = list(similar_pairs([document.content for document in documents], ALIKE))
-    first_file: dict[UUID, int] = {}
-    for number, document in enumerate(documents):
-        if isinstance(document, CleanedRepositoryFile):
-            together.append((first_file.setdefault(document.repository_id, number), number))
-    for one, other in together:
+    for one, other in similar_pairs([document.content for document in documents], ALIKE):
         low, high = sorted((find(one), find(other)))
         leader[high] = low
     groups: dict[int, list[CleanedDocument]] = {}
