@@ -20,6 +20,8 @@ FINAL = ExceptionRetryPolicy(
         RetryRule(
             [
                 "llmtwin.errors.SettingsError",
+                "llmtwin.errors.DatasetError",
+                "llmtwin.errors.RecipeError",
                 "llmtwin.errors.RegistryError",
                 "llmtwin.errors.EvaluationError",
                 "llmtwin.errors.PromotionError",

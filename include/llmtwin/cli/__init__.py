@@ -10,7 +10,22 @@ import sys
 
 import typer
 
-from llmtwin.cli import ask, browser, data, demo, imports, keys, queue, registry, stack, staging, traces, vectors
+from llmtwin.cli import (
+    ask,
+    browser,
+    data,
+    datasets,
+    demo,
+    imports,
+    keys,
+    queue,
+    registry,
+    stack,
+    staging,
+    traces,
+    train,
+    vectors,
+)
 from llmtwin.errors import LlmtwinError
 
 app = typer.Typer(
@@ -21,7 +36,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for group in (demo, stack, data, ask, imports, browser, staging, vectors, queue, keys, traces, registry):
+for group in (
+    demo,
+    stack,
+    data,
+    ask,
+    imports,
+    browser,
+    staging,
+    vectors,
+    queue,
+    keys,
+    traces,
+    datasets,
+    train,
+    registry,
+):
     group.register(app)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from comet_ml import CometExperiment
 
 Watch = Callable[[Line], None]
+_ILLEGAL = re.compile(r"[^A-Za-z0-9._-]+")
 # Of a line of the journal: where it belongs, no figures.
 _PLACE = {"stage", "step", "of"}
 
@@ -48,7 +50,8 @@ def train(
         recipe: What to do.
         settings: Where everything is, and what is served.
         dataset: Name or name@version; default: the recipe's.
-        run_id: What the run is to be called; default: recipe and time.
+        run_id: What the run is to be called, in letters, digits, ``.``, ``_`` and ``-``, and others become ``-``;
+            default: recipe and time.
         watch: Called with every line of the journal.
 
     Raises:
@@ -73,7 +76,7 @@ def new_run(recipe: Recipe, settings: Settings, *, dataset: str | None = None, r
     chosen = open_dataset(settings, reference)
     require_trainable(recipe, chosen, settings)
     now = datetime.now(UTC)
-    run_id = run_id or new_run_id(recipe, now)
+    run_id = _ILLEGAL.sub("-", run_id).lstrip(".-_") if run_id else new_run_id(recipe, now)
     run = Run(
         run_id=run_id,
         status=Status.CREATED,

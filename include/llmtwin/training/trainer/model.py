@@ -32,7 +32,7 @@ def load_tokenizer(path: str, recipe: Recipe) -> Any:
 
 def load_base_model(path: str, recipe: Recipe) -> Any:
     """Return the base model, quantized if the recipe says so, on the device that it is trained on."""
-    return AutoModelForCausalLM.from_pretrained(
+    model = AutoModelForCausalLM.from_pretrained(
         path,
         revision=recipe.base_model_revision,
         dtype=dtype(recipe),
@@ -40,6 +40,12 @@ def load_base_model(path: str, recipe: Recipe) -> Any:
         device_map=None if is_sharded() else {"": PartialState().device},
         attn_implementation=recipe.attn_implementation,
     )
+    for module in model.modules():
+        # On a CPU with AVX512-BF16, bitsandbytes (0.50) packs the weights anew at the first evaluation, for a kernel
+        # that has no gradient: from then on training would silently learn less, by another loss after every resume.
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    return model
 
 
 def quantization(recipe: Recipe) -> BitsAndBytesConfig | None:
