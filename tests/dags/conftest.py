@@ -17,6 +17,7 @@ from llmtwin.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
+    from fastapi.testclient import TestClient
 
 DAGS = HOME / "dags"
 
@@ -59,6 +60,22 @@ def airflow_settings(settings: Settings, tmp_path: Path, monkeypatch: pytest.Mon
     get_settings.cache_clear()
     yield local
     get_settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def api(airflow: None) -> Iterator[TestClient]:
+    """Airflow's own API server on the metadata database of the tests."""
+    from airflow.api_fastapi.app import create_app, purge_cached_app
+    from fastapi.testclient import TestClient
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS", "True")
+        patch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "a secret for tests, as long as sha-512 wants one to be: 64 bytes or more")
+        purge_cached_app()
+        with TestClient(create_app(apps="core"), base_url="http://testserver") as client:
+            token = client.get("/auth/token").json()["access_token"]
+            client.headers["authorization"] = f"Bearer {token}"
+            yield client
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

@@ -45,22 +45,6 @@ def settings(own: Gateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings
     get_settings.cache_clear()
 
 
-@pytest.fixture(scope="module")
-def api() -> Iterator[TestClient]:
-    """Airflow's own API server on the metadata database of the tests."""
-    from airflow.api_fastapi.app import create_app, purge_cached_app
-    from fastapi.testclient import TestClient
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS", "True")
-        patch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "a secret for tests, of forty-two characters.")
-        purge_cached_app()
-        with TestClient(create_app(apps="core"), base_url="http://testserver") as client:
-            token = client.get("/auth/token").json()["access_token"]
-            client.headers["authorization"] = f"Bearer {token}"
-            yield client
-
-
 def states(*settled: str, failed: str | None = None) -> dict[tuple[str, int], str]:
     """The states of a run in which these tasks succeeded, one failed and those behind it had no chance."""
     order = ["choose", "evaluate", "gate", "approve", "promote", "archive"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -59,7 +59,7 @@ def real(vllm_server: Settings, tmp_path: Path) -> Iterator[Gateway]:
 
 @pytest.mark.llm
 def test_no_request_to_the_real_vllm_fails_and_rollback_takes_no_longer_than_loading(
-    real: Gateway, tmp_path: Path, record_property: pytest.RecordProperty
+    real: Gateway, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     registry = Registry(real.settings.registry)
     # Small changes to one layer: the model still writes words.
