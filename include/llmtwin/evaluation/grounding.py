@@ -1,9 +1,9 @@
 """Grounding: how much of an answer stands in the passages it was given.
 
-K-Precision, the measure without a language model that agrees best with people's judgement of faithfulness in Adlakha and
-others, Evaluating Correctness and Faithfulness of Instruction-Following Models for Question Answering, TACL 2024: the
-share of the answer's words that occur in the passages. Here of its content words, each as often as it stands there:
-function words stand in every passage, and would only lift every number.
+K-Precision: the share of the answer's words that occur in the passages. Of the measures without a language model it
+agrees best with what people call faithful (Adlakha and others, Evaluating Correctness and Faithfulness of
+Instruction-Following Models for Question Answering, TACL 2024). Here of its content words only, each as often as it
+stands there: function words stand in every passage, and would lift every number.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How sure a number is: intervals over documents.
 
 The unit is the document, never the row or the token: what one document says hangs together, so its rows are resampled
-together (cluster bootstrap: Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). Two models
-are compared on the same resampled documents (paired bootstrap: Koehn, Statistical Significance Tests for Machine
+together (cluster bootstrap: Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). Two
+models are compared on the same resampled documents (paired bootstrap: Koehn, Statistical Significance Tests for Machine
 Translation Evaluation, EMNLP 2004).
 """
 

@@ -1,4 +1,4 @@
-"""What models and the judge have answered so far, so that an evaluation that was killed goes on and pays nothing twice."""
+"""What models and the judge have answered so far: an evaluation that was killed goes on, and pays nothing twice."""
 
 from __future__ import annotations
 

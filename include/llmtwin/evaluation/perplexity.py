@@ -2,9 +2,10 @@
 
     PPL = exp( - (1/N) · sum over the N tokens of  ln p(token | prompt, tokens before) )
 
-(Jelinek, Mercer, Bahl and Baker, Perplexity, a measure of the difficulty of speech recognition tasks, 1977.) Only tokens
-of the author's text are counted, not the prompt and not the end-of-turn mark. Every token weighs the same, whichever row
-it stands in. Perplexities can be compared between models that share a tokenizer, which adapters of one base model do.
+(Jelinek, Mercer, Bahl and Baker, Perplexity, a measure of the difficulty of speech recognition tasks, 1977.) Only
+tokens of the author's text are counted, not the prompt and not the end-of-turn mark. Every token weighs the same,
+whichever row it stands in. Perplexities can be compared between models that share a tokenizer, which adapters of one
+base model do.
 """
 
 from __future__ import annotations

@@ -42,4 +42,3 @@ def _repeats(words: Sequence[str], size: int) -> bool:
 
 def _ngrams(words: Sequence[str], n: int) -> list[tuple[str, ...]]:
     return [tuple(words[start : start + n]) for start in range(len(words) - n + 1)]
-

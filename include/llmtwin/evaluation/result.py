@@ -31,7 +31,7 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int = Field(default=0, ge=0, description="of what is chosen, generated and resampled")
-    texts: int = Field(default=200, ge=1, description="of the author's, scored for perplexity, of each author")
+    texts: int = Field(default=40, ge=1, description="of the author's, scored for perplexity, of each author")
     answers: int = Field(default=24, ge=1, description="prompts without passages that each model answers")
     grounded_answers: int = Field(default=12, ge=0, description="prompts with passages that each model answers")
     answer_tokens: int = Field(default=200, ge=16, description="the longest answer")
@@ -49,7 +49,7 @@ class ModelCard(BaseModel):
     name: str
     version: str | None = Field(description="in the registry; None for the base model")
     author: str | None = Field(description="whose twin it is, as the registry knows")
-    identity: str = Field(description="SHA-256 of its weights; of the base model its name")
+    identity: str = Field(description="SHA-256 of its weights; of the base model its folder or hub id")
 
 
 class DocumentFigures(BaseModel):

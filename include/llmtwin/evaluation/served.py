@@ -77,13 +77,12 @@ class Vllm:
         self.base_root: str = card.get("root") or card["id"]
         self.window: int = card["max_model_len"]
         self.version = str(self._get("/version").get("version", "unknown"))
+        self._server = [self.base_root, self.version]
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._client.close()
 
     def surprises(self, model: Model, texts: Sequence[tuple[Sequence[Message], str]]) -> list[Surprise | None]:
@@ -138,15 +137,15 @@ class Vllm:
                 raise VllmError(f"vLLM gives no finite log-probabilities for {model.name}: its weights may be damaged")
             return {"tokens": len(logs), "nats": -math.fsum(logs)}
 
-        return Surprise.model_validate(self._journal.remember(["surprise", model.identity, start, body], ask))
+        return Surprise.model_validate(
+            self._journal.remember(["surprise", self._server, model.identity, start, body], ask)
+        )
 
-    def _answer(
-        self, model: Model, prompt: Sequence[Message], seed: int, sampling: dict[str, float]
-    ) -> Answer | None:
+    def _answer(self, model: Model, prompt: Sequence[Message], seed: int, sampling: dict[str, float]) -> Answer | None:
         room = self.window - len(self._tokens(prompt, add_generation_prompt=True))
         if room < 1:
             return None
-        body = {"messages": list(prompt), "seed": seed, **sampling, "max_tokens": min(int(sampling["max_tokens"]), room)}
+        body = {"messages": list(prompt), "seed": seed, **sampling, "max_tokens": min(sampling["max_tokens"], room)}
 
         def ask() -> dict[str, Any]:
             found = self._post("/v1/chat/completions", {"model": model.name, **body})
@@ -157,13 +156,13 @@ class Vllm:
                 "cut": choice["finish_reason"] == "length",
             }
 
-        return Answer.model_validate(self._journal.remember(["answer", model.identity, body], ask))
+        return Answer.model_validate(self._journal.remember(["answer", self._server, model.identity, body], ask))
 
     def _tokens(self, messages: Sequence[Message], **how: bool) -> list[int]:
         """Return the base model's tokens of a chat; its adapters share them."""
         body = {"messages": list(messages), **how}
         ask = lambda: self._post("/tokenize", {"model": self.base_name, **body})["tokens"]  # noqa: E731
-        found: list[int] = self._journal.remember(["tokens", self.base_root, body], ask)
+        found: list[int] = self._journal.remember(["tokens", self._server, body], ask)
         return found
 
     def _base(self) -> dict[str, Any]:

@@ -4,9 +4,12 @@
     Delta(T, A) = (1/n) · sum over the n words of |z_i(T) - z_i(A)|                                    (Burrows)
     Cosine Delta(T, A) = 1 - cos(z(T), z(A))                                                           (Smith, Aldridge)
 
-mu and sigma come from samples of all reference authors, as many of each. J. Burrows, 'Delta': a Measure of Stylistic
-Difference, LLC 17(3), 2002; S. Argamon, Interpreting Burrows's Delta, LLC 23(2), 2008; P. Smith and W. Aldridge, Improving
-Authorship Attribution, JQL 18(1), 2011; S. Evert and others, Understanding and explaining Delta measures, DSH 32, 2017.
+mu and sigma come from samples of all reference authors, as many of each.
+
+- J. Burrows, 'Delta': a Measure of Stylistic Difference, LLC 17(3), 2002
+- S. Argamon, Interpreting Burrows's Delta, LLC 23(2), 2008
+- P. Smith and W. Aldridge, Improving Authorship Attribution, Journal of Quantitative Linguistics 18(1), 2011
+- S. Evert and others, Understanding and explaining Delta measures for authorship attribution, DSH 32, 2017
 """
 
 from __future__ import annotations
@@ -27,8 +30,8 @@ if TYPE_CHECKING:
 
 # Burrows took the 150 most frequent words. Of function words alone there are fewer that are frequent.
 MOST_WORDS = 150
-# Words in a reference sample: enough for a frequency of 1 in 100 to stand out of chance, few enough to have several.
-SAMPLE_WORDS = 1_000
+# Words in a reference sample: enough for a frequency of 1 in 100 to show, few enough to have several of each author.
+SAMPLE_WORDS = 500
 FEWEST_SAMPLES = 2
 # What share of English prose function words make up: 40 to 55 %. Much less, and the text is in another language.
 _ENGLISH = 0.25
@@ -115,19 +118,22 @@ def samples(words: Sequence[str], size: int) -> list[list[str]]:
     return [list(words[start : start + size]) for start in range(0, len(words) - size + 1, size)]
 
 
-def _features(author: Sequence[str], others: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], Literal["function", "frequent"]]:
+def _features(
+    author: Sequence[str], others: Sequence[Sequence[str]]
+) -> tuple[tuple[str, ...], Literal["function", "frequent"]]:
     """Return the most frequent function words; of a language that is not English, the most frequent words all use."""
     texts = [Counter(author), *map(Counter, others)]
     # Every author weighs the same, however much there is of each.
-    weight: Counter[str] = Counter()
+    weight: dict[str, float] = {}
     for text in texts:
         for word, count in text.items():
-            weight[word] += count / text.total()
+            weight[word] = weight.get(word, 0.0) + count / text.total()
+    ranked = sorted(weight, key=lambda word: (-weight[word], word))
     closed = function_words()
     if sum(count for word, count in weight.items() if word in closed) / len(texts) >= _ENGLISH:
-        return tuple(word for word, _ in weight.most_common() if word in closed)[:MOST_WORDS], "function"
+        return tuple(word for word in ranked if word in closed)[:MOST_WORDS], "function"
     shared = set.intersection(*(set(text) for text in texts))
-    return tuple(word for word, _ in weight.most_common() if word in shared)[:MOST_WORDS], "frequent"
+    return tuple(word for word in ranked if word in shared)[:MOST_WORDS], "frequent"
 
 
 def _spread(found: Sequence[list[str]], count: int) -> list[list[str]]:

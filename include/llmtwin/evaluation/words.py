@@ -15,7 +15,9 @@ _INLINE_CODE = regex.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)", regex.DOTALL)
 _IMAGE = regex.compile(r"!\[[^\]\n]*\]\([^)\s]*(?:\s[^)]*)?\)")
 _LINK = regex.compile(r"\[([^\]\n]*)\]\([^)\s]*(?:\s[^)]*)?\)")
 _CITATION = regex.compile(r"\[\d{1,3}\]")
-_MARKUP = regex.compile(r"^[ \t]*(?:#{1,6}|>+|[-*+]|\d{1,3}[.)])[ \t]+|[*_~]{1,3}(?=\S)|(?<=\S)[*_~]{1,3}|\|", regex.MULTILINE)
+_MARKUP = regex.compile(
+    r"^[ \t]*(?:#{1,6}|>+|[-*+]|\d{1,3}[.)])[ \t]+|[*_~]{1,3}(?=\S)|(?<=\S)[*_~]{1,3}|\|", regex.MULTILINE
+)
 _SENTENCE = regex.compile(r"(?<=[.!?…。！？])[\"'”’)\]]*\s+|\n{2,}")
 
 
@@ -49,3 +51,11 @@ def function_words() -> frozenset[str]:
     """
     lines = (files("llmtwin.evaluation") / "function_words.txt").read_text(encoding="utf-8").splitlines()
     return frozenset(word for line in lines if not line.startswith("#") for word in line.split())
+
+
+def first_words(text: str, count: int) -> str:
+    """Return the beginning of a text that holds so many words; all of it where there are fewer."""
+    for number, match in enumerate(_WORD.finditer(text), 1):
+        if number == count:
+            return text[: match.end()]
+    return text

@@ -1,0 +1,123 @@
+"""Which models are compared: the candidate, what is in production, the base model, and another author's twin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from llmtwin.errors import EvaluationError, RegistryError
+from llmtwin.evaluation.served import Model, Vllm
+from llmtwin.registry import Registry, Version, load
+from llmtwin.registry.version import is_same_model
+from llmtwin.settings import Settings
+
+CANDIDATE, PRODUCTION, BASE, CONTROL = "candidate", "production", "base", "control"
+
+
+@dataclass(frozen=True)
+class Lineup:
+    """The versions under comparison.
+
+    Attributes:
+        candidate: What is evaluated.
+        production: What is served as ``twin`` now; None where nothing is, or it is the candidate.
+        control: A twin of another author; None where there is none.
+        base: Whether the base model is compared.
+        missing: Why a model is not among them, by its role.
+    """
+
+    candidate: Version
+    production: Version | None
+    control: Version | None
+    base: bool
+    missing: dict[str, str]
+
+    @property
+    def versions(self) -> dict[str, Version | None]:
+        """By role, the base model's version being None; the candidate first."""
+        found: dict[str, Version | None] = {CANDIDATE: self.candidate}
+        if self.base:
+            found[BASE] = None
+        if self.production:
+            found[PRODUCTION] = self.production
+        if self.control:
+            found[CONTROL] = self.control
+        return found
+
+
+def line_up(
+    settings: Settings, version: str, author: str | None, against: Sequence[str], control: str | None
+) -> Lineup:
+    """Return which models are to be compared.
+
+    Args:
+        settings: Where the registry is, and which base model is served.
+        version: The candidate.
+        author: Whose dataset it is measured on.
+        against: ``base``, ``production``, both or none.
+        control: A version; by default the newest twin of another author.
+
+    Raises:
+        RegistryError: There is no such version.
+        EvaluationError: A version that was named was trained on another base model.
+    """
+    registry = Registry(settings.registry)
+    candidate = registry.get(version)
+    _require_same_base(candidate, settings)
+    missing: dict[str, str] = {}
+    production = registry.production() if PRODUCTION in against else None
+    if PRODUCTION in against and production is None:
+        missing[PRODUCTION] = "nothing is in production yet"
+    elif production and production.version == version:
+        production, missing[PRODUCTION] = None, "the candidate is in production itself"
+    elif production and not is_same_model(production.base_model, settings.base_model):
+        reason = f"version {production.version} in production was trained on {production.base_model}"
+        production, missing[PRODUCTION] = None, f"{reason}, and {settings.base_model} is served now"
+    if control is not None:
+        named = registry.get(control)
+        _require_same_base(named, settings)
+        return Lineup(candidate, production, named, BASE in against, missing)
+    chosen = _another_authors(registry, candidate, author, settings)
+    if chosen is None:
+        missing[CONTROL] = "the registry holds no twin of another author on this base model"
+    return Lineup(candidate, production, chosen, BASE in against, missing)
+
+
+def load_model(role: str, version: Version | None, settings: Settings, vllm: Vllm) -> Model:
+    """Return a model that is ready for requests, its adapter loaded.
+
+    Raises:
+        RegistryError: The files are not what was registered.
+        VllmError: vLLM does not answer, or refuses the adapter.
+    """
+    if version is None:
+        return Model(role, vllm.base_name, vllm.base_root)
+    return Model(role, load(version.version, settings), version.digest)
+
+
+def author_of(version: Version | None) -> str | None:
+    """Return whose twin a version is, as far as is known."""
+    return version.lineage.author if version and version.lineage else None
+
+
+def _require_same_base(version: Version, settings: Settings) -> None:
+    if not is_same_model(version.base_model, settings.base_model):
+        raise EvaluationError(
+            f"version {version.version} was trained on {version.base_model}, and {settings.base_model} is served: set "
+            "LLMTWIN_BASE_MODEL to that and restart vLLM, or train again"
+        )
+
+
+def _another_authors(registry: Registry, candidate: Version, author: str | None, settings: Settings) -> Version | None:
+    """Return the newest usable twin of somebody else."""
+    for found in reversed(registry.versions()):
+        theirs = author_of(found)
+        if theirs is None or theirs in (author, author_of(candidate)):
+            continue
+        if not is_same_model(found.base_model, settings.base_model):
+            continue
+        try:
+            return registry.verify(found.version)
+        except RegistryError:
+            continue  # damaged since: an older one will do as well
+    return None

@@ -1,0 +1,183 @@
+"""What is measured on: the held-out texts of a dataset, and other authors' text as the yardstick."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
+
+from llmtwin.datasets import Dataset, datasets
+from llmtwin.datasets.source import read_documents
+from llmtwin.errors import DatasetError, EvaluationError, VectorStoreError
+from llmtwin.evaluation.authorship import Sample
+from llmtwin.evaluation.grounding import passages_in
+from llmtwin.evaluation.words import prose
+from llmtwin.settings import Settings
+
+# The author's own words answer these; the teacher's are not the author's.
+OWN_WORDS = "instruction"
+WITH_PASSAGES = "rag"
+_HELD_OUT = 0.2
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A row of a dataset that nobody was trained on.
+
+    Attributes:
+        messages: System and user.
+        text: What the author wrote in answer.
+        document: The document's id.
+        link: Where it was published.
+        passages: What the user's message gives to answer from; None without.
+    """
+
+    messages: tuple[dict[str, str], ...]
+    text: str
+    document: str
+    link: str | None
+    passages: str | None
+
+    @property
+    def title(self) -> str:
+        """The document's name, as far as its link tells."""
+        return title_of(self.link) or self.document
+
+    @property
+    def asked(self) -> str:
+        """The user's words, without the passages."""
+        content = self.messages[-1]["content"]
+        return content.rpartition("</passages-")[2].partition(">")[2].strip() if self.passages else content
+
+
+@dataclass(frozen=True)
+class OtherAuthor:
+    """Somebody else's text.
+
+    Attributes:
+        name: Full name.
+        source: Where it is from: a dataset's reference, or the feature store.
+        training: To learn the difference from.
+        held_out: To measure on.
+    """
+
+    name: str
+    source: str
+    training: list[Sample] = field(default_factory=list)
+    held_out: list[Sample] = field(default_factory=list)
+
+
+def held_out(dataset: Dataset, limit: int, seed: int, type_: str = OWN_WORDS) -> list[Prompt]:
+    """Return test rows of a type, spread evenly over the documents; the same for the same seed.
+
+    Raises:
+        DatasetError: The dataset has no test split, or it is damaged.
+    """
+    rows = [row for row in dataset.rows("test") if row["type"] == type_]
+    chosen = spread(rows, lambda row: str(row["document_id"]), seed)[:limit]
+    return [_prompt(row) for row in chosen]
+
+
+def require_held_out(dataset: Dataset, limit: int, seed: int) -> list[Prompt]:
+    """Return what `held_out` does.
+
+    Raises:
+        EvaluationError: There are no test documents with the author's own words.
+        DatasetError: The dataset is damaged.
+    """
+    prompts = held_out(dataset, limit, seed)
+    if not prompts:
+        raise EvaluationError(
+            f"{dataset.reference} holds no test document in the author's own words: build it from more documents "
+            "(the newest are held out for tests), or name another with --dataset"
+        )
+    return prompts
+
+
+def training_texts(dataset: Dataset) -> list[Sample]:
+    """Return all texts in the author's own words that a model may have been trained on."""
+    rows = [row for split in ("train", "validation") for row in dataset.rows(split)]
+    return _samples(row for row in rows if row["type"] == OWN_WORDS or row["teacher"] is None)
+
+
+def other_authors(settings: Settings, dataset: Dataset) -> list[OtherAuthor]:
+    """Return the text of all other authors: of their newest datasets, else of the feature store; none where none is."""
+    newest = {one.name: one for one in datasets(settings) if one.author not in (None, dataset.author)}
+    found = [_from_dataset(one) for one in newest.values() if one.name != dataset.name]
+    return [one for one in found or _from_feature_store(settings, dataset) if one.training and one.held_out]
+
+
+def spread(items: Iterable[Item], group: Callable[[Item], str], seed: int) -> list[Item]:
+    """Return all items, one of each group in turn, the groups and the items of each in an order drawn by ``seed``."""
+    draw = random.Random(seed)
+    groups: dict[str, list[Item]] = {}
+    for item in items:
+        groups.setdefault(group(item), []).append(item)
+    piles = [groups[name] for name in sorted(groups)]
+    for pile in piles:
+        draw.shuffle(pile)
+    draw.shuffle(piles)
+    return [pile[turn] for turn in range(max(map(len, piles), default=0)) for pile in piles if turn < len(pile)]
+
+
+def title_of(link: str | None) -> str:
+    """Return the last part of a link's path as words."""
+    name = PurePosixPath(unquote(urlsplit(link or "").path)).name
+    return " ".join(name.replace("-", " ").replace("_", " ").split())
+
+
+def _prompt(row: dict[str, Any]) -> Prompt:
+    messages = tuple({"role": one["role"], "content": one["content"]} for one in row["prompt"])
+    return Prompt(
+        messages=messages,
+        text=row["completion"][-1]["content"],
+        document=str(row["document_id"]),
+        link=row["link"],
+        passages=passages_in(messages[-1]["content"]),
+    )
+
+
+def _samples(rows: Iterable[dict[str, Any]]) -> list[Sample]:
+    return [Sample(prose(row["completion"][-1]["content"]), str(row["document_id"])) for row in rows]
+
+
+def _from_dataset(dataset: Dataset) -> OtherAuthor:
+    test = [row for row in dataset.rows("test") if row["type"] == OWN_WORDS]
+    return OtherAuthor(dataset.author or dataset.name, dataset.reference, training_texts(dataset), _samples(test))
+
+
+def _from_feature_store(settings: Settings, dataset: Dataset) -> list[OtherAuthor]:
+    try:
+        documents = read_documents(settings, None)
+    except (VectorStoreError, DatasetError):
+        return []
+    found: dict[str, OtherAuthor] = {}
+    for document in documents:
+        if document.author_full_name != dataset.author:
+            author = found.setdefault(
+                document.author_full_name, OtherAuthor(document.author_full_name, "feature store")
+            )
+            author.training.extend(_paragraphs(prose(document.content), str(document.document_id)))
+    for author in found.values():
+        # The newest documents, as the datasets' test splits are.
+        ids = list(dict.fromkeys(sample.document for sample in author.training))
+        kept = set(ids[len(ids) - max(1, round(len(ids) * _HELD_OUT)) :])
+        author.held_out.extend(sample for sample in author.training if sample.document in kept)
+        author.training[:] = [sample for sample in author.training if sample.document not in kept]
+    return list(found.values())
+
+
+def _paragraphs(text: str, document: str, size: int = 200) -> Sequence[Sample]:
+    """Return a text in pieces of whole paragraphs, of about ``size`` words."""
+    pieces: list[str] = []
+    gathered: list[str] = []
+    for paragraph in text.split("\n\n"):
+        gathered.append(paragraph)
+        if sum(len(one.split()) for one in gathered) >= size:
+            pieces.append("\n\n".join(gathered))
+            gathered = []
+    return [Sample(piece, document) for piece in [*pieces, "\n\n".join(gathered)] if piece.strip()]
