@@ -179,6 +179,9 @@ class Settings(BaseSettings):
     dataset_questions_file: Path | None = Field(
         default=None, description="YAML of questions that the teacher answers; default: the ones that come with it"
     )
+    dataset_schedule: str = Field(
+        default="@daily", description="when build_datasets looks for changes besides after each micro-batch"
+    )
     dataset_min_changes: int = Field(
         default=5, ge=1, description="documents new or changed before build_datasets builds again by itself"
     )

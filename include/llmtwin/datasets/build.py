@@ -21,6 +21,7 @@ import structlog
 
 from llmtwin.datasets.compose import Composer, ask_by_rule, ask_by_teacher
 from llmtwin.datasets.dataset import Dataset
+from llmtwin.datasets.due import noting
 from llmtwin.datasets.filters import language_of
 from llmtwin.datasets.options import Options
 from llmtwin.datasets.passages import PassageIndex
@@ -28,7 +29,7 @@ from llmtwin.datasets.preferences import preferences
 from llmtwin.datasets.prepare import Prepared, prepare
 from llmtwin.datasets.questions import answered, expanded, read_questions
 from llmtwin.datasets.rows import Row, texts_of
-from llmtwin.datasets.source import author_name, read_documents, slug
+from llmtwin.datasets.source import EVERYBODY, author_name, read_documents, slug
 from llmtwin.datasets.split import Split
 from llmtwin.datasets.teacher import Teacher, open_teacher
 from llmtwin.datasets.tokens import Tokenizer, open_tokenizer
@@ -50,7 +51,7 @@ def build(settings: Settings, author: str | None, options: Options | None = None
 
     Args:
         settings: Where Qdrant, the base model's tokenizer, the teacher and the datasets are.
-        author: Full name, or the name of the author's datasets; None for everybody.
+        author: Full name, or the name of the author's datasets; None, or ``everybody``, for everybody.
         options: By default as the settings say.
 
     Raises:
@@ -61,9 +62,9 @@ def build(settings: Settings, author: str | None, options: Options | None = None
     """
     options = options or Options.of(settings)
     documents = read_documents(settings, author)
-    name = None if author is None else author_name(documents)
+    name = None if author is None or slug(author) == EVERYBODY else author_name(documents)
     folder = settings.datasets / slug(name)
-    with building(folder):
+    with building(folder), noting(folder, {one.document_id: one.content_hash for one in documents}):
         tokenizer = open_tokenizer(settings)
         prepared = prepare(documents, tokenizer, options)
         log.info("prepared", dataset=folder.name, **{split: len(prepared.extracts[split]) for split in Split})

@@ -152,6 +152,23 @@ def datasets(settings: Settings) -> list[Dataset]:
     return [dataset for folder in folders for dataset in _versions(folder)]
 
 
+def summary(dataset: Dataset) -> dict[str, Any]:
+    """Return what is worth knowing of a dataset at a glance: its name, rows of each split, and the teacher's cost."""
+    manifest = dataset.manifest
+    counts = {split: sum(types.values()) for split, types in manifest["counts"]["sft"].items()}
+    pairs = sum(sum(types.values()) for types in manifest["counts"].get("preferences", {}).values())
+    teacher = manifest["teacher"]
+    return {
+        "dataset": dataset.reference,
+        "digest": dataset.digest,
+        **counts,
+        "preferences": pairs,
+        "teacher": teacher["model"] if teacher else None,
+        "teacher_tokens": teacher["prompt_tokens"] + teacher["completion_tokens"] if teacher else 0,
+        "teacher_cost": teacher["cost"] if teacher else 0.0,
+    }
+
+
 def builds(folder: Path) -> list[Build]:
     """Return the builds of one name, the oldest first; empty where there were none.
 

@@ -28,7 +28,7 @@ def read_documents(settings: Settings, author: str | None) -> list[CleanedDocume
 
     Args:
         settings: Where Qdrant is.
-        author: Full name, or the name of the author's datasets; None for everybody.
+        author: Full name, or the name of the author's datasets; None, or ``everybody``, for everybody.
 
     Raises:
         VectorStoreError: Qdrant is down or refused.
@@ -38,7 +38,8 @@ def read_documents(settings: Settings, author: str | None) -> list[CleanedDocume
     with vectors.connect(settings) as client:
         kinds = _filled(client)
         known = _authors(client, kinds)
-        chosen = None if author is None else vectors.chunk_filter([str(_author_id(author, known))])
+        everybody = author is None or slug(author) == EVERYBODY
+        chosen = None if everybody else vectors.chunk_filter([str(_author_id(str(author), known))])
         for kind in kinds:
             stored = CLEANED_TYPES[kind]
             for _, payload in scroll(client, vectors.cleaned_alias(kind), list(stored.model_fields), chosen):
@@ -56,6 +57,20 @@ def authors(settings: Settings) -> dict[UUID, str]:
     """
     with vectors.connect(settings) as client:
         return _authors(client, _filled(client))
+
+
+def content_hashes(settings: Settings) -> dict[UUID, dict[UUID, str]]:
+    """Return the hash of every document's content, by author and document.
+
+    Raises:
+        VectorStoreError: Qdrant is down or refused.
+    """
+    found: dict[UUID, dict[UUID, str]] = {}
+    with vectors.connect(settings) as client:
+        for kind in _filled(client):
+            for id_, payload in scroll(client, vectors.cleaned_alias(kind), ["author_id", "content_hash"]):
+                found.setdefault(UUID(payload["author_id"]), {})[UUID(id_)] = payload["content_hash"]
+    return found
 
 
 def author_name(documents: Iterable[CleanedDocument]) -> str:
