@@ -16,6 +16,7 @@ from llmtwin.cli import (
     data,
     datasets,
     demo,
+    evaluation,
     imports,
     keys,
     queue,
@@ -24,6 +25,7 @@ from llmtwin.cli import (
     staging,
     traces,
     train,
+    twin,
     vectors,
 )
 from llmtwin.errors import LlmtwinError
@@ -38,6 +40,7 @@ app = typer.Typer(
 
 for group in (
     demo,
+    twin,
     stack,
     data,
     ask,
@@ -50,6 +53,7 @@ for group in (
     traces,
     datasets,
     train,
+    evaluation,
     registry,
 ):
     group.register(app)
