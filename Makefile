@@ -10,7 +10,7 @@ override AUTHOR := $(value AUTHOR)
 override LINKS := $(value LINKS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-lint demo up down status test lint format bench chaos reference clean
+.PHONY: help setup setup-dev setup-lint demo twin up down status test lint format bench chaos reference clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,12 @@ demo: export DEMO_LINKS := $(LINKS)
 demo: ## start everything, crawl, search; AUTHOR="Full Name" LINKS="url-or-path …" for your own
 	@began=$$(date +%s); $(PYTHON) include/llmtwin/local/bootstrap.py && set -f && \
 	LLMTWIN_SETUP_SECONDS=$$(($$(date +%s) - began)) $(BIN)/llmtwin demo $${DEMO_AUTHOR:+--author "$$DEMO_AUTHOR"} -- $$DEMO_LINKS
+
+twin: export TWIN_AUTHOR := $(AUTHOR)
+twin: export TWIN_LINKS := $(LINKS)
+twin: ## dataset, training, evaluation, approval: serve a twin; YES=1 approves what passes the gate
+	@$(PYTHON) include/llmtwin/local/bootstrap.py && set -f && \
+	$(BIN)/llmtwin twin $(if $(YES),--yes) $${TWIN_AUTHOR:+--author "$$TWIN_AUTHOR"} -- $$TWIN_LINKS
 
 up: setup ## start the local stack
 	@$(BIN)/llmtwin up

@@ -37,12 +37,10 @@ def demo(
     from rich.console import Console
     from rich.markup import escape
 
-    from llmtwin import sources, vectors, warehouse
+    from llmtwin import sources, vectors
     from llmtwin.cli.ask import answer
     from llmtwin.cli.data import hit_panel
     from llmtwin.cli.stack import addresses
-    from llmtwin.local.airflow_api import AirflowApi
-    from llmtwin.local.stack import LocalStack
     from llmtwin.settings import get_settings
 
     began = time.monotonic()
@@ -51,32 +49,16 @@ def demo(
     if links and not author:
         raise typer.BadParameter('say who wrote it: make demo AUTHOR="Full Name" LINKS="…"')
     given = [sources.registered_link(link) for link in links or [str(settings.home)]]
-    author = author or _author_of(settings)
-    if any(link.startswith("file:") for link in given) and not settings.crawl_allow_local:
-        # Whoever runs the demo may read these paths anyway, and the stack listens on loopback only.
-        os.environ["LLMTWIN_CRAWL_ALLOW_LOCAL"] = "true"
-        get_settings.cache_clear()
-        settings = get_settings()
+    author = author or author_of(settings)
+    settings = allowing_local(settings, given)
 
     console.rule("[bold]1 · the stack")
-    stack = LocalStack(settings, with_llm=llm)
-    names = "MongoDB, RabbitMQ, Qdrant, CDC, Airflow" + (", vLLM and the gateway" if llm else "")
-    with console.status(f"starting {names} …"):
-        if stack.has_other_settings():
-            console.print("restarting: the stack was running with other settings or services")
-            stack.down()
-        started = stack.up(lambda name, state: console.print(f"  {name} {state}"))
+    start(console, settings, llm)
     up_seconds = time.monotonic() - began
-    console.print(f"ready after {up_seconds:.1f} s" if started else "was running already")
 
     console.rule("[bold]2 · crawl, change stream, micro-batches")
     since = datetime.now(UTC)
-    api = AirflowApi(settings)
-    run_id = api.trigger("crawl_sources", {"author": author, "links": given})
-    with warehouse.connect(settings) as mongo, vectors.connect(settings) as qdrant:
-        database = warehouse.open_database(mongo, settings)
-        state, progress, agreements = _watch(console, settings, api, run_id, (database, qdrant), since)
-        summary = api.xcom("crawl_sources", run_id, "summarize", "summary")
+    state, progress, agreements, summary = crawl(console, settings, author, given)
     console.print(_report(settings, summary, progress, since))
     agree = all(found.holds for found in agreements)
     chunks = sum(found.chunks for found in agreements)
@@ -106,6 +88,55 @@ def demo(
     console.print(f"\nset-up {set_up:.0f} s, stack {up_seconds:.0f} s, data {total - up_seconds:.0f} s")
     if state != "success" or not agree:
         raise typer.Exit(1)
+
+
+def allowing_local(settings: Settings, links: list[str]) -> Settings:
+    """Return settings that allow these links, paths of this machine among them.
+
+    Whoever runs this may read these paths anyway, and the stack listens on loopback only.
+    """
+    from llmtwin.settings import get_settings
+
+    if not any(link.startswith("file:") for link in links) or settings.crawl_allow_local:
+        return settings
+    os.environ["LLMTWIN_CRAWL_ALLOW_LOCAL"] = "true"
+    get_settings.cache_clear()
+    return get_settings()
+
+
+def start(console: Console, settings: Settings, llm: bool) -> None:
+    """Start the stack and say when it is ready."""
+    from llmtwin.local.stack import LocalStack
+
+    began = time.monotonic()
+    stack = LocalStack(settings, with_llm=llm)
+    names = "MongoDB, RabbitMQ, Qdrant, CDC, Airflow" + (", vLLM and the gateway" if llm else "")
+    with console.status(f"starting {names} …"):
+        if stack.has_other_settings():
+            console.print("restarting: the stack was running with other settings or services")
+            stack.down()
+        started = stack.up(lambda name, state: console.print(f"  {name} {state}"))
+    console.print(f"ready after {time.monotonic() - began:.1f} s" if started else "was running already")
+
+
+def crawl(
+    console: Console, settings: Settings, author: str, links: list[str]
+) -> tuple[str, Progress, list[Agreement], list[dict[str, Any]]]:
+    """Crawl links and wait until all of it is searchable.
+
+    Returns:
+        How the crawl ended, where the data is, whether both stores agree, and the crawl's summary.
+    """
+    from llmtwin import vectors, warehouse
+    from llmtwin.local.airflow_api import AirflowApi
+
+    since = datetime.now(UTC)
+    api = AirflowApi(settings)
+    run_id = api.trigger("crawl_sources", {"author": author, "links": links})
+    with warehouse.connect(settings) as mongo, vectors.connect(settings) as qdrant:
+        database = warehouse.open_database(mongo, settings)
+        state, progress, agreements = _watch(console, settings, api, run_id, (database, qdrant), since)
+        return state, progress, agreements, api.xcom("crawl_sources", run_id, "summarize", "summary")
 
 
 def _watch(
@@ -195,7 +226,7 @@ def _report(settings: Settings, summary: list[dict[str, Any]], progress: Progres
     return Group(*parts)
 
 
-def _author_of(settings: Settings) -> str:
+def author_of(settings: Settings) -> str:
     """Return who wrote this repository's newest commit."""
     command = ["git", "-C", str(settings.home), "log", "-1", "--format=%an"]
     name = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

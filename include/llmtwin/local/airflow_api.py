@@ -1,4 +1,4 @@
-"""The few calls to Airflow's REST API that the demo makes, as any client would."""
+"""The few calls to Airflow's REST API that the drivers of the demo and of the twin make, as any client would."""
 
 from __future__ import annotations
 
@@ -57,14 +57,45 @@ class AirflowApi:
             str(run["state"]) for run in self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns", params=params)["dag_runs"]
         ]
 
-    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str) -> Any:
+    def unfinished(self, dag_id: str) -> list[str]:
+        """Return the ids of the runs that wait or are under way."""
+        params: dict[str, Any] = {"state": ["queued", "running"], "limit": 100}
+        runs = self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns", params=params)["dag_runs"]
+        return [str(run["dag_run_id"]) for run in runs]
+
+    def task_states(self, dag_id: str, run_id: str) -> dict[str, str]:
+        """Return the state of each task of a run; of mapped ones, of the last; ``none`` for those to come."""
+        found = self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
+        return {str(one["task_id"]): str(one["state"]).lower() for one in found}
+
+    def question(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any] | None:
+        """Return what a task asks a human, while it waits for the answer."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/hitlDetails"
+        waiting = self._call("GET", path, params={"task_id": task_id, "response_received": False})["hitl_details"]
+        return next(
+            (dict(one) for one in waiting if one["task_instance"]["state"] in ("awaiting_input", "deferred")), None
+        )
+
+    def answer(self, dag_id: str, run_id: str, task_id: str, option: str, **fields: str) -> bool:
+        """Answer what a task asks a human; tell whether the answer counts, for somebody may have been faster."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
+        try:
+            self._call("PATCH", path, json={"chosen_options": [option], "params_input": fields})
+        except LocalStackError as error:
+            cause = error.__cause__
+            if isinstance(cause, httpx.HTTPStatusError) and cause.response.status_code == 409:
+                return False
+            raise
+        return True
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str, map_index: int = -1) -> Any:
         """Return a value a task left behind.
 
         Raises:
             LocalStackError: The task left no such value.
         """
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
-        return self._call("GET", path, params={"deserialize": "true"})["value"]
+        return self._call("GET", path, params={"deserialize": "true", "map_index": map_index})["value"]
 
     def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         try:
