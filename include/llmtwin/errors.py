@@ -40,6 +40,7 @@
     │   ├── TrainingBusyError    another training runs on this machine
     │   └── TrainingMemoryError  memory ran out; names the knobs that need less
     ├── EvaluationError          a version cannot be evaluated, or was not; what was answered until then is kept
+    │   └── JudgeError           the judge is down or refuses
     ├── PromotionError           a version was not promoted, or cannot be taken back; what is served stays as it was
     ├── VllmError                vLLM is down, or refuses an adapter
     ├── GatewayError             the gateway is down, or refuses a question
@@ -229,6 +230,10 @@ class TrainingMemoryError(TrainingError):
 
 class EvaluationError(LlmtwinError):
     """A version cannot be evaluated, or was not, or what was found is damaged."""
+
+
+class JudgeError(EvaluationError):
+    """The judge is down or refuses."""
 
 
 class PromotionError(LlmtwinError):

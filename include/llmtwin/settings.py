@@ -199,6 +199,12 @@ class Settings(BaseSettings):
     teacher_attempts: int = Field(default=3, ge=1, le=10, description="before an item is dropped")
     teacher_timeout_seconds: float = Field(default=120.0, gt=0, description="for one answer")
 
+    # Judge: a language model that compares answers when a version is evaluated
+    judge_url: str | None = Field(default=None, description="OpenAI-compatible, with /v1 at its end; None: no judge")
+    judge_model: str | None = Field(default=None, description="as the endpoint names it")
+    judge_api_key: SecretStr | None = None
+    judge_timeout_seconds: float = Field(default=120.0, gt=0, description="for one verdict")
+
     # Retrieval: what a question is answered with, unless a request says otherwise
     retrieval_mode: Literal["hybrid", "dense", "sparse"] = Field(
         default="hybrid", description="dense: meaning; sparse: words"

@@ -15,16 +15,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import httpx
-import ir_measures
 from corpus import ARTICLES, load_articles
 from installation import installation
-from ir_measures import RR, R, ScoredDoc, nDCG
 from questions import Question, make_questions
 from rich.console import Console
 from rich.table import Table
 
 from llmtwin import vectors
 from llmtwin.documents import DocumentChunk, Kind
+from llmtwin.evaluation.ranking import ranking_means
 from llmtwin.features import embedder_for, encode_document
 from llmtwin.retrieval import Complete, Options, Passage, Retrieval
 from llmtwin.retrieval.duplicates import SAME, contained, shingles
@@ -32,7 +31,7 @@ from llmtwin.settings import Settings
 from llmtwin.vectors.collections import DENSE, SPARSE, ensure_embedded
 
 DEPTH = 10
-MEASURES = [R @ 1, R @ 5, R @ 10, RR @ 10, nDCG @ 10]
+MEASURES = ("R@1", "R@5", "R@10", "RR@10", "nDCG@10")
 NOTHING = {"rerank": False, "deduplicate": False}
 TECHNIQUES: dict[str, dict[str, Any]] = {
     "dense": {**NOTHING, "mode": "dense"},
@@ -93,7 +92,7 @@ def index(chunks: Sequence[DocumentChunk], settings: Settings) -> None:
 
 def fusion_table(questions: Sequence[Question], settings: Settings) -> Table:
     """The constant of reciprocal rank fusion, on the development half."""
-    table = Table("k", *map(str, MEASURES), title="hybrid by rrf_k, development half")
+    table = Table("k", *MEASURES, title="hybrid by rrf_k, development half")
     for k in RRF_KS:
         found, _ = asyncio.run(answer(questions, settings.model_copy(update={"rrf_k": k}), NOTHING))
         table.add_row(str(k), *figures(questions, found))
@@ -104,7 +103,7 @@ async def technique_table(
     questions: Sequence[Question], settings: Settings, reranker: str | None, llm: str | None
 ) -> Table:
     """Each technique, on the test half."""
-    table = Table("technique", *map(str, MEASURES), "repeats", "ms", title="test half")
+    table = Table("technique", *MEASURES, "repeats", "ms", title="test half")
     rows = [(name, options, settings, rephrase_by_rule) for name, options in TECHNIQUES.items()]
     if reranker:
         other = settings.model_copy(update={"reranker_model": reranker})
@@ -169,18 +168,9 @@ def language_model(url: str) -> Complete:
 
 def figures(questions: Sequence[Question], found: Sequence[Sequence[Passage]]) -> list[str]:
     """Return the means of all measures."""
-    judged = [
-        ir_measures.Qrel(str(number), str(chunk), 1)
-        for number, question in enumerate(questions)
-        for chunk in question.relevant
-    ]
-    ranked = [
-        ScoredDoc(str(number), str(passage.chunk_id), -rank)
-        for number, passages in enumerate(found)
-        for rank, passage in enumerate(passages)
-    ]
-    means = ir_measures.calc_aggregate(MEASURES, judged, ranked)
-    return [f"{means[measure]:.3f}" for measure in MEASURES]
+    relevant = [{str(chunk) for chunk in question.relevant} for question in questions]
+    means = ranking_means(relevant, [[str(passage.chunk_id) for passage in passages] for passages in found], MEASURES)
+    return [f"{mean:.3f}" for mean in means.values()]
 
 
 def repeated(passages: Sequence[Passage]) -> int:

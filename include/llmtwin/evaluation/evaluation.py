@@ -69,7 +69,7 @@ def evaluate(
         with Vllm(settings, journal) as vllm:
             given = ask(asked, lineup, vllm, settings)
         others = other_authors(settings, chosen)
-        documents, samples = measure(findings, asked, given, lineup, others)
+        documents, samples, judge = measure(findings, settings, journal, asked, given, lineup, others)
         evaluation = Evaluation(
             version=version,
             author=chosen.author or "all authors",
@@ -94,7 +94,7 @@ def evaluate(
             notes=findings.notes,
             documents=documents,
             samples=samples,
-            provenance=_provenance(given, others, vllm, time.monotonic() - started),
+            provenance=_provenance(given, others, vllm, judge, time.monotonic() - started),
         )
         return publish(settings, evaluation)
 
@@ -129,12 +129,15 @@ def _dataset_of(version: Version) -> str:
     return version.lineage.dataset
 
 
-def _provenance(given: Given, others: Sequence[OtherAuthor], vllm: Vllm, seconds: float) -> Provenance:
+def _provenance(
+    given: Given, others: Sequence[OtherAuthor], vllm: Vllm, judge: str | None, seconds: float
+) -> Provenance:
     surprises = [one for by in (given.surprises, given.other_surprises) for found in by.values() for one in found]
     answers = [one for by in (given.answers, given.grounded) for found in by.values() for one in found]
     return Provenance(
         base_model=vllm.base_root,
         vllm=vllm.version,
+        judge=judge,
         references={other.name: other.source for other in others},
         llmtwin=__version__,
         seconds=round(seconds, 1),

@@ -5,25 +5,37 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from llmtwin.evaluation.asking import Asked, Given, answered_by_all
+from llmtwin.evaluation.finding import measure_retrieval
 from llmtwin.evaluation.findings import Findings
 from llmtwin.evaluation.intervals import FEW_DOCUMENTS
+from llmtwin.evaluation.journal import Journal
+from llmtwin.evaluation.judging import measure_by_judge
 from llmtwin.evaluation.lineup import BASE, CANDIDATE, CONTROL, PRODUCTION, Lineup
 from llmtwin.evaluation.material import OtherAuthor, Prompt, training_texts
 from llmtwin.evaluation.perplexity import Surprise, bits_apart, by_document, perplexity, ratio
 from llmtwin.evaluation.result import DocumentFigures, Sample, Written
 from llmtwin.evaluation.voice import measure_voice
 from llmtwin.evaluation.writing import measure_grounding, measure_writing
+from llmtwin.settings import Settings
 
 ByDocument = Mapping[str, Surprise]
 
 
 def measure(
-    findings: Findings, asked: Asked, given: Given, lineup: Lineup, others: Sequence[OtherAuthor]
-) -> tuple[list[DocumentFigures], list[Sample]]:
-    """Add all numbers that need no judge; return the figures of each document, and the texts side by side.
+    findings: Findings,
+    settings: Settings,
+    journal: Journal,
+    asked: Asked,
+    given: Given,
+    lineup: Lineup,
+    others: Sequence[OtherAuthor],
+) -> tuple[list[DocumentFigures], list[Sample], str | None]:
+    """Add all numbers; return the figures of each document, the texts side by side, and who judged.
 
     Args:
         findings: Where to.
+        settings: Where judge and feature store are.
+        journal: Where verdicts are kept.
         asked: What the models were asked.
         given: What they gave.
         lineup: Which models there are, and why others are missing.
@@ -34,19 +46,21 @@ def measure(
     documents = _measure_texts(findings, asked, given)
     _measure_reverse(findings, asked, given, lineup)
     samples: list[Sample] = []
-    prompts, answers = answered_by_all(asked.prompts, given.answers)
-    if prompts:
-        texts = {role: [answer.text for answer in values] for role, values in answers.items()}
-        measure_voice(findings, prompts, texts, training, others)
-        samples += _samples(prompts, measure_writing(findings, prompts, answers, training))
+    plain = answered_by_all(asked.prompts, given.answers)
+    if plain[0]:
+        texts = {role: [answer.text for answer in values] for role, values in plain[1].items()}
+        measure_voice(findings, plain[0], texts, training, others)
+        samples += _samples(plain[0], measure_writing(findings, *plain, training))
+        measure_retrieval(findings, settings, plain[0])
     else:
         findings.not_measured["delta"] = "every prompt fills the window of the model"
-    prompts, answers = answered_by_all(asked.grounded, given.grounded)
-    if prompts:
-        samples += _samples(prompts, measure_grounding(findings, prompts, answers))
+    grounded = answered_by_all(asked.grounded, given.grounded)
+    if grounded[0]:
+        samples += _samples(grounded[0], measure_grounding(findings, *grounded))
     else:
         findings.not_measured["grounding"] = "the dataset's test documents hold no prompt with passages that fits"
-    return documents, samples
+    judge = measure_by_judge(findings, settings, journal, plain, grounded, asked.options.judged)
+    return documents, samples, judge
 
 
 def _measure_texts(findings: Findings, asked: Asked, given: Given) -> list[DocumentFigures]:

@@ -98,7 +98,7 @@ class Vllm:
             VllmError: vLLM is gone, or refuses.
             EvaluationError: The chat template rewrites the text, so that it cannot be told from the prompt.
         """
-        return _parallel(_SCORING, lambda text: self._surprise(model, *text), texts)
+        return parallel(_SCORING, lambda text: self._surprise(model, *text), texts)
 
     def answers(
         self, model: Model, prompts: Sequence[tuple[Sequence[Message], int]], **sampling: float
@@ -113,7 +113,7 @@ class Vllm:
         Raises:
             VllmError: vLLM is gone, or refuses.
         """
-        return _parallel(_ANSWERING, lambda prompt: self._answer(model, *prompt, sampling), prompts)
+        return parallel(_ANSWERING, lambda prompt: self._answer(model, *prompt, sampling), prompts)
 
     def _surprise(self, model: Model, prompt: Sequence[Message], text: str) -> Surprise | None:
         before = self._tokens(prompt, add_generation_prompt=True)
@@ -198,7 +198,8 @@ def _shared(one: Sequence[int], other: Sequence[int]) -> int:
     return next((at for at in range(length) if one[at] != other[at]), length)
 
 
-def _parallel(workers: int, work: Callable[[Asked], Given], items: Iterable[Asked]) -> list[Given]:
+def parallel(workers: int, work: Callable[[Asked], Given], items: Iterable[Asked]) -> list[Given]:
+    """Return what ``work`` gives for each item, in their order, so many at once; the first error ends it."""
     with ThreadPoolExecutor(workers) as pool:
         futures = [pool.submit(work, item) for item in items]
         try:
