@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llmtwin.datasets import Dataset
 from llmtwin.errors import RecipeError, TrainingError
+from llmtwin.registry import SERVED_MODULES
 from llmtwin.registry.version import is_same_model
 from llmtwin.settings import Settings
 from llmtwin.training.recipe import Recipe, accelerate_config
@@ -27,6 +28,8 @@ def require_trainable(recipe: Recipe, dataset: Dataset, settings: Settings) -> N
             f"base_model is {recipe.base_model!r}, and {settings.base_model!r} is served, and an adapter fits only the "
             f"model it was trained on: set LLMTWIN_BASE_MODEL={recipe.base_model}, or take another recipe"
         )
+    if others := sorted(set(recipe.lora_target_modules) - set(SERVED_MODULES)):
+        raise RecipeError(f"lora_target_modules: {', '.join(others)} cannot be served; {', '.join(SERVED_MODULES)} can")
     accelerate_config(recipe)
     if not dataset.rows("train"):
         raise TrainingError(f"{dataset.reference} has no examples to train on: see its README.md for what was left out")

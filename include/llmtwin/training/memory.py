@@ -18,7 +18,7 @@ def advice(recipe: Recipe) -> str:
             f"per_device_train_batch_size: {batch // 2} with gradient_accumulation_steps: {accumulated} "
             "(the same steps, slower)"
         )
-    knobs.append(f"max_length: {max(32, recipe.max_length // 2)} (longer examples are cut off)")
+    knobs.append(f"max_length: {max(32, recipe.max_length // 2)} (longer examples are left out)")
     if recipe.optim.startswith("adamw_torch") and not recipe.load_in_4bit:
         knobs.append("optim: paged_adamw_8bit (on a GPU)")
     if recipe.lora_r > 8:

@@ -47,7 +47,7 @@ class Recipe(BaseModel):
     lora_target_modules: tuple[str, ...] = Field(default=_PROJECTIONS, min_length=1)
 
     # What it is shown
-    max_length: int = Field(default=1024, ge=32, description="tokens of a sequence; what is longer is cut off")
+    max_length: int = Field(default=1024, ge=32, description="tokens of a sequence; longer examples are left out")
     packing: bool = Field(default=True, description="fill sequences with several examples, which do not see each other")
     completion_only_loss: bool = Field(default=True, description="learn the answers, not the questions")
 

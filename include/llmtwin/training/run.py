@@ -49,6 +49,8 @@ class Facts(BaseModel):
     threads: int = Field(description="of the CPU; other numbers of threads round otherwise")
     trainable_parameters: int
     total_parameters: int
+    train_examples: int
+    left_out: int = Field(description="examples that are longer than max_length")
     train_sequences: int = Field(description="examples, or what they were packed into")
     validation_rows: int
     libraries: dict[str, str] = Field(description="versions, by name")

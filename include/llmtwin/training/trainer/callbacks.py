@@ -16,7 +16,7 @@ from llmtwin.training.journal import Journal
 _LEFT_OUT = {"num_tokens", "eval_num_tokens", "num_input_tokens_seen", "total_flos", "train_loss", "epoch"}
 
 
-class Writer(TrainerCallback):  # type: ignore[misc]
+class Writer(TrainerCallback):
     """Writes every figure that a trainer logs into the run's journal.
 
     Args:
@@ -46,14 +46,14 @@ class Writer(TrainerCallback):  # type: ignore[misc]
             self._journal.append({**place, **figures, "tokens": state.num_input_tokens_seen, "seconds": seconds})
 
 
-class Sealer(TrainerCallback):  # type: ignore[misc]
+class Sealer(TrainerCallback):
     """Seals every checkpoint once all of its files are written."""
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Seal the checkpoint of this step."""
         PartialState().wait_for_everyone()
         if state.is_world_process_zero:
-            checkpoints.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+            checkpoints.seal(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
 
 
 def _is_left_out(name: str) -> bool:

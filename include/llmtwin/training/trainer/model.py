@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import PartialState
+from accelerate import DistributedType, PartialState
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
@@ -32,7 +32,7 @@ def load_tokenizer(path: str, recipe: Recipe) -> Any:
 
 def load_base_model(path: str, recipe: Recipe) -> Any:
     """Return the base model, quantized if the recipe says so, on the device that it is trained on."""
-    model = AutoModelForCausalLM.from_pretrained(
+    model: Any = AutoModelForCausalLM.from_pretrained(
         path,
         revision=recipe.base_model_revision,
         dtype=dtype(recipe),
@@ -52,7 +52,8 @@ def quantization(recipe: Recipe) -> BitsAndBytesConfig | None:
     """Return how the base model's weights are stored; None: as they are."""
     if not recipe.load_in_4bit:
         return None
-    return BitsAndBytesConfig(
+    make: Any = BitsAndBytesConfig  # its types are not complete
+    config: BitsAndBytesConfig = make(
         load_in_4bit=True,
         bnb_4bit_quant_type=recipe.bnb_4bit_quant_type,
         bnb_4bit_use_double_quant=recipe.bnb_4bit_use_double_quant,
@@ -60,6 +61,7 @@ def quantization(recipe: Recipe) -> BitsAndBytesConfig | None:
         # FSDP shards what has one type: https://huggingface.co/docs/bitsandbytes/main/en/fsdp_qlora
         bnb_4bit_quant_storage=dtype(recipe) if is_sharded() else torch.uint8,
     )
+    return config
 
 
 def adapter_config(recipe: Recipe) -> LoraConfig:
@@ -81,7 +83,7 @@ def dtype(recipe: Recipe) -> torch.dtype:
 
 def is_sharded() -> bool:
     """Tell whether the model is spread over several GPUs (FSDP), which places it itself."""
-    return PartialState().distributed_type.value == "FSDP"
+    return bool(PartialState().distributed_type == DistributedType.FSDP)
 
 
 def keep_adapter_precise(model: Any) -> None:

@@ -12,9 +12,11 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
+from datasets import Dataset as Examples
 from peft import PeftModel, set_peft_model_state_dict
 from safetensors.torch import load_file
-from trl import DPOTrainer, SFTTrainer
+from trl.trainer.dpo_trainer import DPOTrainer
+from trl.trainer.sft_trainer import SFTTrainer
 
 from llmtwin.base_model import base_model_path
 from llmtwin.datasets import Dataset, open_dataset
@@ -36,6 +38,8 @@ from llmtwin.training.trainer.model import (
     revision_of,
 )
 
+# What each stage reads of a dataset.
+CONFIGS = {"sft": "sft", "dpo": "preferences"}
 _LIBRARIES = ("accelerate", "bitsandbytes", "datasets", "llmtwin", "peft", "torch", "transformers", "trl")
 
 
@@ -58,13 +62,14 @@ def run_stages(run: Run, stage: str, checkpoint: Path | None) -> None:
     if dataset.digest != run.dataset_digest:
         raise TrainingError(f"{run.dataset} is not what it was when run {run.run_id} began: start a new run")
     for name in stages(recipe)[STAGES.index(stage) :]:
+        train, validation = _examples(dataset, name, tokenizer, recipe)
         make = _sft_trainer if name == "sft" else _dpo_trainer
-        trainer = make(run, recipe, path, tokenizer, dataset, checkpoint)
+        trainer = make(run, recipe, path, tokenizer, train, validation, checkpoint is None)
         keep_adapter_precise(trainer.model)
         trainer.add_callback(Writer(run.journal, name, _seconds_until_now(run)))
         trainer.add_callback(Sealer())
         if PartialState().is_main_process:
-            _write_facts(run, trainer, path)
+            _write_facts(run, trainer, path, len(train), len(dataset.rows("train", config=CONFIGS[name])) - len(train))
         if checkpoint and checkpoints.step_of(checkpoint) >= _steps_of(checkpoint):
             # Its last step: the trainer would do one more.
             set_peft_model_state_dict(trainer.model, load_file(checkpoint / WEIGHTS))
@@ -74,14 +79,23 @@ def run_stages(run: Run, stage: str, checkpoint: Path | None) -> None:
         checkpoint = None
 
 
+def _examples(dataset: Dataset, stage: str, tokenizer: Any, recipe: Recipe) -> tuple[Examples, Examples]:
+    """Return what a stage learns from, and what it is looked at with."""
+    config = CONFIGS[stage]
+    train = examples(dataset, "train", config, tokenizer, recipe.max_length)
+    if not len(train):
+        what = f"{dataset.reference} ({config})"
+        raise TrainingError(f"no example of {what} fits into max_length, {recipe.max_length} tokens: raise it")
+    return train, examples(dataset, "validation", config, tokenizer, recipe.max_length, recipe.eval_rows)
+
+
 def _sft_trainer(
-    run: Run, recipe: Recipe, path: str, tokenizer: Any, dataset: Dataset, checkpoint: Path | None
+    run: Run, recipe: Recipe, path: str, tokenizer: Any, train: Examples, validation: Examples, is_fresh: bool
 ) -> SFTTrainer:
-    validation = examples(dataset, "validation", limit=recipe.eval_rows)
     return SFTTrainer(
         model=load_base_model(path, recipe),
-        args=sft_arguments(recipe, run.checkpoints / "sft", bool(validation), checkpoint is None),
-        train_dataset=examples(dataset, "train"),
+        args=sft_arguments(recipe, run.checkpoints / "sft", bool(validation), is_fresh),
+        train_dataset=train,
         eval_dataset=validation or None,
         processing_class=tokenizer,
         peft_config=adapter_config(recipe),
@@ -89,15 +103,13 @@ def _sft_trainer(
 
 
 def _dpo_trainer(
-    run: Run, recipe: Recipe, path: str, tokenizer: Any, dataset: Dataset, checkpoint: Path | None
+    run: Run, recipe: Recipe, path: str, tokenizer: Any, train: Examples, validation: Examples, is_fresh: bool
 ) -> DPOTrainer:
-    validation = examples(dataset, "validation", "preferences", limit=recipe.eval_rows)
+    base = load_base_model(path, recipe)
     return DPOTrainer(
-        model=PeftModel.from_pretrained(
-            load_base_model(path, recipe), str(_intermediate(run, "sft")), is_trainable=True
-        ),
-        args=dpo_arguments(recipe, run.checkpoints / "dpo", bool(validation), checkpoint is None),
-        train_dataset=examples(dataset, "train", "preferences"),
+        model=PeftModel.from_pretrained(base, str(_intermediate(run, "sft")), is_trainable=True),
+        args=dpo_arguments(recipe, run.checkpoints / "dpo", bool(validation), is_fresh),
+        train_dataset=train,
         eval_dataset=validation or None,
         processing_class=tokenizer,
     )
@@ -124,7 +136,7 @@ def _save_adapter(trainer: Any, recipe: Recipe, target: Path) -> None:
     sync_folder(target.parent)
 
 
-def _write_facts(run: Run, trainer: Any, path: str) -> None:
+def _write_facts(run: Run, trainer: Any, path: str, count: int, left_out: int) -> None:
     counts = [(parameter.numel(), parameter.requires_grad) for parameter in trainer.model.parameters()]
     facts = Facts(
         base_model_revision=revision_of(trainer.model, path),
@@ -133,6 +145,8 @@ def _write_facts(run: Run, trainer: Any, path: str) -> None:
         threads=torch.get_num_threads(),
         trainable_parameters=sum(count for count, trained in counts if trained),
         total_parameters=sum(count for count, _ in counts),
+        train_examples=count,
+        left_out=left_out,
         train_sequences=len(trainer.train_dataset),
         validation_rows=len(trainer.eval_dataset or ()),
         libraries={name: version(name) for name in _LIBRARIES},
