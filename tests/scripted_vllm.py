@@ -10,6 +10,7 @@ import asyncio
 import json
 import sys
 import time
+import zlib
 from typing import Any
 
 from aiohttp import web
@@ -23,6 +24,8 @@ DEFAULT = {
     "text": "word",
     "silent": False,
     "load_delay": 0.0,
+    "texts": {},  # what a model says, by its name
+    "logprobs": {},  # of each token of a prompt, by the model's name
 }
 WINDOW = 2048
 
@@ -37,7 +40,9 @@ def main() -> None:
             web.post("/script", script),
             web.get("/seen", seen),
             web.get("/health", lambda request: web.Response()),
+            web.get("/version", lambda request: web.json_response({"version": "scripted"})),
             web.get("/v1/models", models),
+            web.post("/tokenize", tokenize),
             web.post("/v1/load_lora_adapter", load),
             web.post("/v1/chat/completions", complete),
             web.post("/v1/completions", complete),
@@ -68,6 +73,20 @@ async def models(request: web.Request) -> web.Response:
         for name, path in request.app["adapters"].items()
     ]
     return web.json_response({"object": "list", "data": [base, *loaded]})
+
+
+async def tokenize(request: web.Request) -> web.Response:
+    """Return a chat's tokens: one for each word of ChatML."""
+    body = await request.json()
+    words: list[str] = []
+    for number, message in enumerate(body["messages"], 1):
+        words += [f"<|im_start|>{message['role']}", *message["content"].split()]
+        if number < len(body["messages"]) or not body.get("continue_final_message"):
+            words.append("<|im_end|>")
+    if body.get("add_generation_prompt", True):
+        words.append("<|im_start|>assistant")
+    tokens = [zlib.crc32(word.encode()) % 50_000 for word in words]
+    return web.json_response({"tokens": tokens, "count": len(tokens), "max_model_len": WINDOW})
 
 
 async def load(request: web.Request) -> web.Response:
@@ -113,8 +132,11 @@ async def _complete(
     if body.get("stream"):
         return await _stream(request, body, rules, entry)
     entry["ended"] = "done"
-    text = " ".join([rules["text"]] * rules["tokens"])
+    text = rules["texts"].get(body["model"]) or " ".join([rules["text"]] * rules["tokens"])
     choice: dict[str, Any] = {"index": 0, "finish_reason": "stop", "logprobs": None}
+    if body.get("prompt_logprobs") is not None:
+        logprob = rules["logprobs"].get(body["model"], -2.0)
+        choice["prompt_logprobs"] = [None, *({str(token): {"logprob": logprob}} for token in body["prompt"][1:])]
     is_chat = request.path.endswith("chat/completions")
     choice |= {"message": {"role": "assistant", "content": text}} if is_chat else {"text": text}
     return web.json_response(envelope(request, body, [choice]) | {"usage": usage(rules["tokens"])})

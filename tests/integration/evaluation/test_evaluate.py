@@ -1,0 +1,238 @@
+"""`evaluate` before a scripted vLLM: what it finds is known beforehand."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+from filelock import FileLock
+from tests.integration.evaluation.conftest import LOGPROBS, Lab
+from tests.styles import ANA, BEN, save_dataset
+
+from llmtwin.errors import DatasetError, EvaluationError, RegistryError, VllmError
+from llmtwin.evaluation import folder_of, read_evaluation
+from llmtwin.evaluation.result import ANSWERS, REPORT, RESULT
+from llmtwin.local.ports import free_port
+from llmtwin.registry import Status
+from llmtwin.settings import settings_environment
+from llmtwin.tracking import read_experiment
+
+CODE = "from llmtwin.settings import get_settings; from llmtwin.evaluation import evaluate, Options; \
+evaluate(get_settings(), '1', options=Options(texts=8, answers=6, grounded_answers=3, judged=3))"
+
+
+def test_perplexities_are_those_of_the_log_probabilities_and_compared_in_pairs(lab: Lab) -> None:
+    found = lab.evaluate()
+    for role, name in (("candidate", "twin@1"), ("base", "base"), ("control", "twin@2")):
+        assert found.metrics[f"{role}/perplexity"] == pytest.approx(math.exp(-LOGPROBS[name]))
+    assert found.metrics["perplexity_ratio"] == pytest.approx(math.exp(-1.0))
+    assert found.intervals["perplexity_ratio"] == pytest.approx((math.exp(-1.0),) * 2)  # the same in every document
+    assert found.metrics["perplexity_bits"] == pytest.approx(-1 / math.log(2))
+    assert found.metrics["control_ratio"] == pytest.approx(math.exp(-0.5))
+    assert found.metrics["control_ratio_reverse"] == pytest.approx(math.exp(0.5))
+    assert found.production is None
+    assert found.not_measured["production/"] == "nothing is in production yet"
+    assert len(found.documents) == 4
+    # Only the author's words are scored: 8 texts of 150 words and a little, of each author, by three models.
+    assert 3 * 16 * 150 <= found.provenance.scored_tokens <= 3 * 16 * 160
+
+
+def test_the_voice_of_each_model_is_told_by_its_words(lab: Lab) -> None:
+    metrics = lab.evaluate().metrics
+    assert metrics["author/delta"] < metrics["candidate/delta"] < metrics["base/delta"]
+    assert metrics["candidate/delta"] < metrics["control/delta"]
+    assert metrics["delta_difference"] == pytest.approx(metrics["candidate/delta"] - metrics["base/delta"])
+    assert metrics["authorship_accuracy"] == 1.0
+    assert metrics["candidate/authorship"] > 0.9 > 0.1 > metrics["control/authorship"]
+
+
+def test_what_stands_in_the_passages_and_in_training_is_counted(lab: Lab) -> None:
+    copied = " ".join(save_dataset(lab.settings, ANA).rows("train")[0]["completion"][0]["content"].split()[:40])
+    lab.script(texts={"twin@1": copied, "base": "Zebras yodel quietly " * 20, "twin@2": copied})
+    found = lab.evaluate()
+    assert found.metrics["candidate/longest_copy"] == 40
+    assert found.metrics["base/longest_copy"] == 0
+    assert found.metrics["base/grounding"] == 0.0
+    assert found.metrics["candidate/grounding"] > 0.5
+    assert found.metrics["base/repetition"] > 0.8
+    sample = found.samples[0]
+    assert sample.answers["candidate"].copied_words == 40
+    assert sample.prompt.startswith("What do you say about part")
+
+
+def test_the_result_is_read_back_and_recorded_in_an_experiment(lab: Lab) -> None:
+    found = lab.evaluate()
+    assert read_evaluation(lab.settings, "1") == found
+    page = (folder_of(lab.settings, "1") / REPORT).read_text()
+    assert "Ana Núñez" in page
+    assert "http-equiv" not in page
+    assert found.experiment is not None
+    recorded = read_experiment(lab.settings, found.experiment)
+    assert recorded.last("perplexity_ratio") == pytest.approx(math.exp(-1.0))
+    assert recorded.last("perplexity_ratio/low") == pytest.approx(math.exp(-1.0))
+    assert json.loads(recorded.read(RESULT))["version"] == "1"
+    assert recorded.read(REPORT).startswith(b"<!doctype html>")
+
+
+def test_a_version_in_production_is_measured_beside(lab: Lab) -> None:
+    lab.registry.accept("2")
+    assert lab.registry.promote("2").status is Status.PRODUCTION
+    found = lab.evaluate()
+    assert found.production == "2"
+    assert found.metrics["production_ratio"] == pytest.approx(math.exp(-0.5))
+    # It is the control too, and is asked once.
+    bodies = Counter(json.dumps(entry["body"], sort_keys=True) for entry in lab.asked())
+    assert max(bodies.values()) == 1
+
+
+def test_asking_again_asks_nothing_that_was_answered(lab: Lab) -> None:
+    first = lab.evaluate()
+    lab.script()
+    second = lab.evaluate()
+    assert lab.asked() == []
+    assert second.metrics == first.metrics
+    lab.evaluate(again=True)
+    assert lab.asked()
+
+
+def test_a_killed_evaluation_goes_on_where_it_stood(lab: Lab) -> None:
+    lab.script(delay=0.15)
+    environment = os.environ | settings_environment(lab.settings)
+    process = subprocess.Popen([sys.executable, "-c", CODE], env=environment)
+    try:
+        lab.vllm.wait_until(lambda seen: sum(entry.get("ended") == "done" for entry in seen) >= 20)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not (folder_of(lab.settings, "1") / RESULT).exists()
+    kept = len((folder_of(lab.settings, "1") / ANSWERS).read_text().splitlines())
+    assert kept
+    before = lab.asked()
+    lab.script()
+    lab.evaluate()
+    asked = [json.dumps(entry["body"], sort_keys=True) for entry in [*before, *lab.asked()]]
+    # Twice at most what was under way when it was killed.
+    assert sum(count - 1 for count in Counter(asked).values()) <= 8
+
+
+def test_one_test_document_gives_numbers_without_intervals_and_says_so(lab: Lab) -> None:
+    dataset = save_dataset(lab.settings, ANA, test_documents=1)
+    found = lab.evaluate(dataset=dataset.reference)
+    assert found.metrics["perplexity_ratio"] == pytest.approx(math.exp(-1.0))
+    assert "perplexity_ratio" not in found.intervals
+    assert any("one test document only" in note for note in found.notes)
+
+
+def test_a_dataset_without_test_documents_is_an_error_before_anything_is_asked(lab: Lab) -> None:
+    dataset = save_dataset(lab.settings, ANA, test_documents=0)
+    with pytest.raises(EvaluationError, match="holds no test document in the author's own words"):
+        lab.evaluate(dataset=dataset.reference)
+    assert lab.vllm.seen == []
+
+
+def test_without_another_author_style_is_not_measured_and_says_why(lab: Lab) -> None:
+    for file in (lab.settings.datasets / "ben-okafor").rglob("*.*"):
+        file.chmod(0o644)
+    subprocess.run(["rm", "-rf", str(lab.settings.datasets / "ben-okafor")], check=True)
+    found = lab.evaluate()
+    assert not {name for name in found.metrics if name.endswith(("/delta", "/authorship"))}
+    assert "no other author's text" in found.not_measured["delta"]
+    assert "dataset of the control's author is not here" in found.not_measured["control_ratio_reverse"]
+    assert found.metrics["control_ratio"] == pytest.approx(math.exp(-0.5))
+
+
+def test_a_control_is_another_authors_twin_on_the_same_base(lab: Lab) -> None:
+    lab.register(BEN, None, base_model_name_or_path="org/another-model")
+    lab.register(None, None)
+    assert lab.evaluate().control == "2"
+    assert lab.evaluate("2").control == "1"
+    with pytest.raises(RegistryError, match="no version '9'"):
+        lab.evaluate(control="9")
+
+
+def test_an_adapter_for_another_base_is_refused(lab: Lab) -> None:
+    version = lab.register(ANA, "ana-nunez", base_model_name_or_path="org/another-model")
+    with pytest.raises(EvaluationError, match="was trained on org/another-model"):
+        lab.evaluate(version)
+
+
+def test_a_version_without_lineage_wants_a_dataset_named(lab: Lab) -> None:
+    version = lab.register(None, None)
+    with pytest.raises(EvaluationError, match="name one with --dataset"):
+        lab.evaluate(version)
+    with pytest.raises(DatasetError, match="there is no dataset 'nobody'"):
+        lab.evaluate(version, dataset="nobody")
+
+
+def test_vllm_down_is_an_error_that_says_how_to_start_it(lab: Lab) -> None:
+    down = lab.settings.model_copy(update={"vllm_url": f"http://127.0.0.1:{free_port()}"})
+    with pytest.raises(VllmError, match="llmtwin up --with-llm"):
+        Lab(down, lab.vllm).evaluate()
+    assert not (folder_of(lab.settings, "1") / RESULT).exists()
+
+
+def test_vllm_that_refuses_is_an_error_and_what_was_answered_is_kept(lab: Lab) -> None:
+    lab.script(status=500)
+    with pytest.raises(VllmError, match=r"refuses \(HTTP 500\)"):
+        lab.evaluate()
+    assert not (folder_of(lab.settings, "1") / RESULT).exists()
+    lab.script()
+    assert lab.evaluate().metrics["perplexity_ratio"] == pytest.approx(math.exp(-1.0))
+
+
+def test_two_evaluations_of_one_version_at_once_are_not_possible(lab: Lab) -> None:
+    folder = folder_of(lab.settings, "1")
+    folder.mkdir(parents=True)
+    with FileLock(folder / ".lock"), pytest.raises(EvaluationError, match="another evaluation of version 1"):
+        lab.evaluate()
+
+
+def test_a_damaged_result_is_an_error(lab: Lab) -> None:
+    with pytest.raises(EvaluationError, match="was not evaluated: run"):
+        read_evaluation(lab.settings, "1")
+    lab.evaluate()
+    (folder_of(lab.settings, "1") / RESULT).write_text("{")
+    with pytest.raises(EvaluationError, match="is damaged"):
+        read_evaluation(lab.settings, "1")
+    with pytest.raises(EvaluationError, match="is not the name of a version"):
+        read_evaluation(lab.settings, "../2")
+
+
+def judged(lab: Lab, **changes: object) -> Lab:
+    """The same lab with a judge: the scripted server's base model."""
+    judge = {"judge_url": f"{lab.vllm.url}/v1", "judge_model": "base"} | changes
+    return Lab(lab.settings.model_copy(update=judge), lab.vllm)
+
+
+def test_a_judge_that_always_prefers_what_comes_first_prefers_nobody(lab: Lab) -> None:
+    lab.script(texts={"base": '{"accuracy": "A", "style": "tie"}'})
+    found = judged(lab).evaluate()
+    assert found.metrics["judge/accuracy_wins"] == 0.5
+    assert found.metrics["judge/style_wins"] == 0.5
+    assert found.metrics["judge/swayed"] == 1.0
+    assert found.provenance.judge is not None
+    assert found.provenance.judge.startswith("base at http")
+
+
+def test_a_judge_that_talks_nonsense_costs_its_numbers_only(lab: Lab) -> None:
+    found = judged(lab).evaluate()
+    assert found.metrics["judge/nonsense"] == 1.0
+    assert found.not_measured["judge/style_wins"]
+    assert found.metrics["perplexity_ratio"] == pytest.approx(math.exp(-1.0))
+
+
+def test_a_judge_that_is_down_costs_its_numbers_only(lab: Lab) -> None:
+    found = judged(lab, judge_url=f"http://127.0.0.1:{free_port()}/v1").evaluate()
+    assert "does not answer" in found.not_measured["judge/"]
+    assert "perplexity_ratio" in found.metrics
+
+
+def test_a_judge_that_refuses_costs_its_numbers_only(lab: Lab) -> None:
+    found = judged(lab, judge_model="no-such-model").evaluate()
+    assert "refuses (HTTP 404)" in found.not_measured["judge/"]
