@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from llmtwin import vectors
 from llmtwin.errors import EmbeddingError, VectorStoreError
 from llmtwin.evaluation.findings import Findings
 from llmtwin.evaluation.material import Prompt
@@ -25,6 +26,8 @@ def measure_retrieval(findings: Findings, settings: Settings, prompts: Sequence[
         prompts: Without passages.
     """
     try:
+        with vectors.connect(settings) as client:  # before models are loaded for nothing
+            vectors.aliases(client)
         ranked = asyncio.run(_documents(settings, prompts))
     except (VectorStoreError, EmbeddingError) as error:
         findings.not_measured["retrieval/"] = str(error)
