@@ -58,8 +58,12 @@ class KeyFile:
             if seen != self._seen:
                 self._keys = _KEYS.validate_json(self.path.read_bytes())
                 self._seen = seen
-        except FileNotFoundError:
-            self._keys, self._seen = [], None
+        except FileNotFoundError as error:
+            # A file that is taken away, if only to put another in its place, must not open the door.
+            if self._seen is not None:
+                raise ApiKeyError(
+                    f"{self.path} is gone: put it back, or start the gateway anew to serve without keys"
+                ) from error
         except (OSError, ValidationError) as error:
             raise ApiKeyError(f"{self.path} cannot be read as a file of API keys: {error}") from error
         return self._keys

@@ -58,8 +58,7 @@ class Access:
         self._keys = KeyFile(settings.gateway_keys)
         self._require_key = settings.gateway_require_key
         self._most_bytes = settings.gateway_max_body_bytes
-        # A web page of elsewhere can make a name of its own point to this machine (DNS rebinding), and call us by it.
-        self._hosts = _THIS_MACHINE if settings.gateway_host in _THIS_MACHINE else None
+        self._is_local = settings.gateway_host in _THIS_MACHINE
         self._limits = limits
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
@@ -85,7 +84,8 @@ class Access:
         self._metrics.in_flight.inc()
         try:
             headers = Headers(scope=scope)
-            self._check_host(headers)
+            if self._is_local:
+                _require_this_machine(headers)
             if scope["path"].startswith(PROTECTED):
                 await self._admit(scope, headers, extra)
                 _check_type(scope, headers)
@@ -95,12 +95,6 @@ class Access:
         finally:
             self._metrics.in_flight.dec()
             self._count(scope, status, perf_counter() - started)
-
-    def _check_host(self, headers: Headers) -> None:
-        host = headers.get("host", "")
-        name = host if host.endswith("]") else host.rpartition(":")[0] or host
-        if self._hosts is not None and name not in self._hosts:
-            raise ApiError(403, "this gateway answers only to localhost; LLMTWIN_GATEWAY_HOST opens it to others")
 
     async def _admit(self, scope: Scope, headers: Headers, extra: dict[str, str]) -> None:
         """Check the key, then the rate; a wrong key counts against the address it came from.
@@ -112,6 +106,8 @@ class Access:
         try:
             wanted = self._require_key or bool(self._keys.entries())
             key = self._keys.find(_bearer(headers)) if wanted else None
+            if not wanted:
+                _require_this_machine(headers)
         except ApiKeyError as error:
             log.error("no request can be admitted", reason=str(error))
             raise ApiError(503, "the gateway cannot read its API keys", code="keys_unavailable") from error
@@ -176,6 +172,21 @@ class Access:
             status=status,
             seconds=round(seconds, 4),
             key=state["key"],
+        )
+
+
+def _require_this_machine(headers: Headers) -> None:
+    """Refuse other names: a web page of elsewhere can make one of its own point to this machine (DNS rebinding).
+
+    In a container the address tells nothing: it listens on all of them, and the host publishes the port to itself only.
+    """
+    host = headers.get("host", "")
+    name = host if host.endswith("]") else host.rpartition(":")[0] or host
+    if name not in _THIS_MACHINE:
+        raise ApiError(
+            403,
+            "this gateway answers only to localhost: for others it needs LLMTWIN_GATEWAY_HOST and a key, "
+            "`llmtwin keys add NAME`",
         )
 
 

@@ -55,7 +55,14 @@ def create_app(settings: Settings, *, sink: TraceSink | None = None) -> FastAPI:
             yield
             app.state.embedding.close()
 
-    app = FastAPI(title="llmtwin", version=__version__, description=__doc__, lifespan=lifespan)
+    app = FastAPI(
+        title="llmtwin",
+        version=__version__,
+        description=__doc__,
+        lifespan=lifespan,
+        docs_url=None,  # FastAPI's pages run scripts from servers of others
+        redoc_url=None,
+    )
     errors.register(app)
     for part in (completions, embeddings, facets, feedback, health, page):
         app.include_router(part.router)

@@ -13,6 +13,7 @@ import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from llmtwin.errors import RegistryError
 from llmtwin.retrieval import Options
 from llmtwin.settings import Settings
 from serving.gateway.errors import ApiError, invalid
@@ -177,9 +178,9 @@ class Answering:
             answer = await self.upstream.read(upstream)
             trace.first_token()
         if fields is not None:
-            answer = orjson.dumps(orjson.loads(answer) | fields)
+            answer = orjson.dumps(self.upstream.parse(answer) | fields)
         if self.settings.gateway_log_prompts or self.sink.wants(trace):
-            trace.read_answer(answer)
+            trace.read_answer(self.upstream.parse(answer))
         await self.finish(trace, [])
         return self._traceable(Response(answer, media_type="application/json"), trace)
 
@@ -203,16 +204,26 @@ class _Told:
     async def __aexit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         if error is None:
             return
-        self._trace.status = error.status if isinstance(error, ApiError) else 499
-        self._trace.error = error.message if isinstance(error, ApiError) else "the client left"
+        match error:
+            case ApiError():
+                self._trace.status, self._trace.error = error.status, error.message
+            case asyncio.CancelledError():
+                self._trace.status, self._trace.error = 499, "the client left"
+            case RegistryError():
+                self._trace.status, self._trace.error = 503, "the registry cannot be read"
+            case _:
+                self._trace.status, self._trace.error = 500, f"the gateway made a mistake: {type(error).__name__}"
         await self._answering.finish(self._trace, [])
 
 
 async def _read(request: Request) -> dict[str, Any]:
     try:
         content: dict[str, Any] = orjson.loads(await request.body())
+        orjson.dumps(content)  # writes less deep than it reads, and half a prompt later would be late to say so
     except orjson.JSONDecodeError as error:
         raise invalid(f"the body is no JSON: {error}") from error
+    except orjson.JSONEncodeError as error:
+        raise invalid(f"the body cannot be passed on to the model: {error}") from error
     return content
 
 

@@ -86,11 +86,24 @@ def register(app: FastAPI) -> None:
 async def _unlike_the_schema(_request: Request, error: Exception) -> Response:
     """Answer with OpenAI's 400, naming the first field that is wrong."""
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    if first["type"] == "json_invalid":
-        return invalid(f"the body is no JSON: {first['ctx']['error']} at {first['loc'][-1]}").response()
-    param = ".".join(str(part) for part in first["loc"][1:])
-    return invalid(f"{param or 'the body'}: {first['msg']}", param or None).response()
+    # Of a union's members, the one that was meant is the one that was understood the furthest.
+    worst = max(error.errors(), key=lambda one: len(one["loc"]))
+    if worst["type"] == "json_invalid":
+        return invalid(f"the body is no JSON: {worst['ctx']['error']} at {worst['loc'][-1]}").response()
+    param = _param(worst, error.body)
+    return invalid(f"{param or 'the body'}: {worst['msg']}", param or None).response()
+
+
+def _param(error: dict[str, Any], body: Any) -> str:
+    """Return the path of a field; Pydantic's names for the members of a union are no part of it."""
+    path: list[str] = []
+    value = body
+    for part in error["loc"][1:]:
+        is_there = part in value if isinstance(value, dict) else isinstance(value, list) and isinstance(part, int)
+        if is_there or (error["type"] == "missing" and part == error["loc"][-1]):
+            path.append(str(part))
+            value = value[part] if is_there else None
+    return ".".join(path)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

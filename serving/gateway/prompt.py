@@ -96,7 +96,7 @@ def compose(
         return [{"role": "system", "content": "\n\n".join(told)}, *_with(passages[:kept], rest, tokenizer)]
 
     def fits(kept: int, dropped: int, limit: int) -> bool:
-        return tokenizer.count(messages(kept, dropped), request) <= limit
+        return tokenizer.count(messages(kept, dropped), request, limit) <= limit
 
     last = max(len(turns) - 1, 0)
     kept = _most(len(passages), lambda number: fits(number, 0, room.prompt))
@@ -104,8 +104,9 @@ def compose(
     if dropped == last and not fits(kept, dropped, room.prompt):
         limit = room.prompt if room.asked else room.window - 1
         if room.asked or not fits(0, last, limit):
-            tokens = tokenizer.count(messages(0, last), request)
-            raise _too_long(room.window, f"{tokens} in the last message and {room.answer} for the answer", "messages")
+            tokens = tokenizer.count(messages(0, last), request, room.window)
+            detail = f"at least {tokens} in the last message and {room.answer} for the answer"
+            raise _too_long(room.window, detail, "messages")
         kept = 0
     return Prompt(messages(kept, dropped), list(passages[:kept]), dropped)
 

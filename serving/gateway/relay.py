@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 from serving.gateway.errors import ApiError, ClientGoneError
 from serving.gateway.events import Events
 from serving.gateway.trace import Trace
-from serving.gateway.upstream import FAILURES, broken_off
+from serving.gateway.upstream import FAILURES, broken_off, unread
 
 log = structlog.get_logger(__name__)
 
@@ -106,11 +106,23 @@ class Relay(Response):
             return
         except FAILURES as error:
             broken = broken_off(error)
-        if broken:
-            self._trace.status, self._trace.error = broken.status, broken.message
-            log.warning("vLLM broke off", request_id=self._trace.trace_id, reason=broken.code)
-            await self._send(send, self._events.break_off(broken))
+        try:
+            if broken:
+                await self._break_off(send, broken)
+        except StalledError:
+            self._left(f"the client read nothing for {self._stall_seconds:.0f} s")
+            return
         await send({"type": "http.response.body", "body": b""})
+
+    async def _break_off(self, send: Send, broken: ApiError) -> None:
+        """Send what had come until then, and the error."""
+        whole = self._events.feed(unread(self._upstream))
+        if self._events.done:
+            await self._send(send, whole)
+            return
+        self._trace.status, self._trace.error = broken.status, broken.message
+        log.warning("vLLM broke off", request_id=self._trace.trace_id, reason=broken.code)
+        await self._send(send, whole + self._events.break_off(broken))
 
     async def _send(self, send: Send, data: bytes) -> None:
         if self._sent is not None:

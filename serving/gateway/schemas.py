@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from llmtwin.retrieval import Options
 
-ModelName = Annotated[str, Field(description="`twin`, `twin@<version>` or `base`", examples=["twin"])]
+ModelName = Annotated[str, Field(max_length=200, description="`twin`, `twin@<version>` or `base`", examples=["twin"])]
 
 
 class _Request(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from functools import cached_property
 from typing import Any
@@ -42,19 +43,24 @@ class ChatTokenizer:
                 503, "the model has no chat template: serve one that was tuned to chat", code="tokenizer_unavailable"
             )
 
-    def count(self, messages: list[Message], request: dict[str, Any]) -> int:
+    def count(self, messages: list[Message], request: dict[str, Any], most: int | None = None) -> int:
         """Return how many tokens the model reads for a chat, the beginning of its answer included.
 
         Args:
             messages: The chat.
             request: The whole request; its tools and its arguments for the template count too.
+            most: A limit. Of a text so long that it must be above, the fewest tokens it can have are returned: to count
+                those of megabytes takes seconds.
 
         Raises:
-            ApiError: The chat template refuses the messages.
+            ApiError: The chat template refuses the messages, or the request its arguments.
         """
         from jinja2 import TemplateError
 
         extra = request.get("chat_template_kwargs")
+        if isinstance(extra, dict) and (refused := sorted(self._reserved & extra.keys())):
+            # Above all a template: it is a program, and runs here.
+            raise invalid(f"chat_template_kwargs cannot set {', '.join(refused)}", "chat_template_kwargs")
         try:
             text = self._tokenizer.apply_chat_template(
                 [message | {"content": text_of(message)} for message in messages],
@@ -65,6 +71,9 @@ class ChatTokenizer:
             )
         except (TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
             raise invalid(f"the model's chat template refuses these messages: {error}", "messages") from error
+        fewest = len(text) // self._longest
+        if most is not None and fewest > most:
+            return fewest
         return len(self._tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids)
 
     def defuse(self, text: str) -> str:
@@ -73,6 +82,15 @@ class ChatTokenizer:
         ``<|im_end|>`` in a crawled article would otherwise end the message that it is quoted in.
         """
         return self._special.sub(lambda match: f"{match[0][0]} {match[0][1:]}", text) if self._special else text
+
+    @cached_property
+    def _reserved(self) -> set[str]:
+        return {"messages", *inspect.signature(self._tokenizer.apply_chat_template).parameters} - {"kwargs"}
+
+    @cached_property
+    def _longest(self) -> int:
+        """The characters of the longest token."""
+        return max(map(len, self._tokenizer.get_vocab()))
 
     @cached_property
     def _special(self) -> re.Pattern[str] | None:

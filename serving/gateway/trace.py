@@ -62,9 +62,9 @@ class Trace:
         """Note when the answer began, once."""
         self.steps.setdefault("first_token", self.elapsed())
 
-    def read_answer(self, body: bytes) -> None:
+    def read_answer(self, answer: dict[str, Any]) -> None:
         """Take answer and token counts from a whole answer of vLLM's."""
-        self._read([orjson.loads(body)])
+        self._read([answer])
 
     def read_events(self, events: Iterable[bytes]) -> None:
         """Take answer and token counts from the events of a stream."""

@@ -74,8 +74,7 @@ class Upstream:
             ApiError: As `post`.
         """
         async with self.post(path, orjson.dumps(content), request_id) as response:
-            answer: dict[str, Any] = orjson.loads(await self._read(response))
-            return answer
+            return self.parse(await self._read(response))
 
     async def get(self, path: str) -> dict[str, Any]:
         """Return what vLLM answers to a question about itself; ``{}`` for an empty answer.
@@ -90,7 +89,22 @@ class Upstream:
             response.release()
         if response.status >= 400:
             raise refusal(response.status, body)
-        answer: dict[str, Any] = orjson.loads(body) if body else {}
+        return self.parse(body) if body else {}
+
+    def parse(self, body: bytes) -> dict[str, Any]:
+        """Return the answer that a body holds.
+
+        Raises:
+            ApiError: It holds something else (502): that is no vLLM.
+        """
+        try:
+            answer = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise ApiError(
+                502, f"what answers at {redacted(self.url)} is no vLLM: see LLMTWIN_VLLM_URL", code="model_failed"
+            )
         return answer
 
     async def read(self, response: aiohttp.ClientResponse) -> bytes:
@@ -157,6 +171,14 @@ def refusal(status: int, body: bytes) -> ApiError:
     elif status == 404:
         code = "model_not_found"
     return ApiError(status, message, param=str(param) if param else None, code=code)
+
+
+def unread(response: aiohttp.ClientResponse) -> bytes:
+    """Return what had come of an answer before its connection broke, and was not read yet.
+
+    aiohttp's own methods raise the error from that moment on, and keep what came before it to themselves.
+    """
+    return response.content._read_nowait(-1)
 
 
 def broken_off(error: Exception) -> ApiError:

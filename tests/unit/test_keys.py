@@ -30,6 +30,19 @@ def test_a_key_opens_until_it_is_revoked(file: KeyFile) -> None:
     assert [entry.name for entry in file.entries()] == ["ada"]
 
 
+def test_a_file_that_is_gone_is_no_file_without_keys(file: KeyFile) -> None:
+    assert file.entries() == []
+    key = file.add("ada")
+    assert file.find(key) is not None
+    content = file.path.read_bytes()
+    file.path.unlink()
+    for _ in range(2):
+        with pytest.raises(ApiKeyError, match="is gone"):
+            file.find(key)
+    file.path.write_bytes(content)
+    assert file.find(key) is not None
+
+
 def test_the_key_itself_is_nowhere_on_disk(file: KeyFile) -> None:
     key = file.add("ada")
     for path in file.path.parent.iterdir():

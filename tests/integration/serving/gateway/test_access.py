@@ -50,6 +50,28 @@ def test_a_damaged_file_of_keys_lets_nobody_in(own: Gateway) -> None:
     assert (response.status_code, response.json()["error"]["code"]) == (503, "keys_unavailable")
 
 
+def test_a_file_of_keys_that_is_taken_away_does_not_open_the_door(own: Gateway) -> None:
+    key = KeyFile(own.settings.gateway_keys).add("ada")
+    assert ask(own, key).choices
+    content = own.settings.gateway_keys.read_bytes()
+    own.settings.gateway_keys.unlink()
+    for _ in range(2):
+        response = own.http.get("/v1/models", headers={"authorization": f"Bearer {key}"})
+        assert (response.status_code, response.json()["error"]["code"]) == (503, "keys_unavailable")
+    own.settings.gateway_keys.write_bytes(content)
+    assert ask(own, key).choices
+
+
+def test_without_keys_it_is_called_by_this_machines_names_only_wherever_it_listens(serve: Serve) -> None:
+    own = serve(gateway_host="0.0.0.0")
+    rebound = {"host": "evil.example"}
+    assert own.http.get("/v1/models", headers=rebound).status_code == 403
+    assert own.http.get("/v1/models").status_code == 200
+    assert own.http.get("/health", headers=rebound).status_code == 200
+    key = KeyFile(own.settings.gateway_keys).add("ada")
+    assert own.http.get("/v1/models", headers=rebound | {"authorization": f"Bearer {key}"}).status_code == 200
+
+
 def test_rates_are_of_each_key(serve: Serve) -> None:
     own = serve(gateway_rate_limit="3/minute")
     keys = KeyFile(own.settings.gateway_keys)

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 from tests.integration.serving.gateway.conftest import Gateway, ScriptedVllm, Serve
+from tests.integration.sources.conftest import WebServer, web
+
+__all__ = ["web"]
 
 QUESTION = [{"role": "user", "content": "What do you think of queues?"}]
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
@@ -31,6 +34,79 @@ def require_error(response: Any, status: int, code: str | None) -> dict[str, Any
 def test_malformed_json(gateway: Gateway, path: str, body: bytes) -> None:
     headers = {"content-type": "application/json"}
     require_error(gateway.http.post(f"/v1/{path}", content=body, headers=headers), 400, None)
+
+
+@pytest.mark.parametrize("model", ["base", "twin"])
+@pytest.mark.parametrize("depth", [254, 600, 100_000])  # what orjson writes, what it reads, what nobody does
+def test_json_that_is_nested_deeply(gateway: Gateway, vllm: ScriptedVllm, depth: int, model: str) -> None:
+    nested = b"[" * depth + b"]" * depth
+    for fields in (
+        b'"metadata": %b',
+        b'"tools": [{"x": %b}]',
+        b'"messages": [{"role": "user", "content": "x", "y": %b}]',
+    ):
+        body = b'{"model": "%b", "messages": [{"role": "user", "content": "x"}], %b}' % (
+            model.encode(),
+            fields % nested,
+        )
+        response = gateway.http.post("/v1/chat/completions", content=body, headers={"content-type": "application/json"})
+        require_error(response, 400, None)
+    assert vllm.seen == []
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"chat_template": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"},
+        {"tokenize": True},
+        {"messages": []},
+        {"return_dict": True, "tokenizer_kwargs": {}},
+    ],
+)
+def test_a_template_is_not_the_clients(gateway: Gateway, vllm: ScriptedVllm, kwargs: dict[str, Any]) -> None:
+    body = {"model": "twin", "messages": QUESTION, "chat_template_kwargs": kwargs}
+    response = gateway.http.post("/v1/chat/completions", json=body)
+    assert require_error(response, 400, None)["param"] == "chat_template_kwargs"
+    assert vllm.seen == []
+
+
+def test_arguments_for_the_template_reach_it_and_the_model(gateway: Gateway, vllm: ScriptedVllm) -> None:
+    body = {"model": "twin", "messages": QUESTION, "chat_template_kwargs": {"enable_thinking": False}}
+    assert gateway.http.post("/v1/chat/completions", json=body).status_code == 200
+    assert vllm.seen[-1]["body"]["chat_template_kwargs"] == {"enable_thinking": False}
+
+
+@pytest.mark.parametrize("path", ["chat/completions", "completions"])
+def test_a_model_with_a_name_without_end(gateway: Gateway, path: str) -> None:
+    body = {"model": "twin" * 1_000, "messages": QUESTION, "prompt": "x"}
+    assert require_error(gateway.http.post(f"/v1/{path}", json=body), 400, None)["param"] == "model"
+
+
+@pytest.mark.parametrize("content", ["<html>welcome</html>", "[]", '"text"'])
+def test_something_else_where_vllm_should_be(serve: Serve, web: WebServer, content: str) -> None:
+    web.serve("/v1/models", content)
+    response = serve(vllm_url=web.url).http.post("/v1/chat/completions", json={"model": "base", "messages": QUESTION})
+    assert "is no vLLM" in require_error(response, 502, "model_failed")["message"]
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [{"role": "system", "content": "Be kind."}],
+        [{"role": "assistant", "content": "I said so."}],
+        [{"role": "user", "content": None}],
+        [{"role": "user", "content": []}],
+        [{"role": "user", "content": "\u3000\n\t "}],
+        [{"role": "tool", "tool_call_id": "c1", "content": "seven"}],
+        [{"role": "user", "content": "a\x00b\u2028\ufffe \U0001f600 \u202e"}],
+    ],
+)
+@pytest.mark.parametrize("stream", [True, False])
+def test_chats_without_a_question_are_answered(searching: Gateway, messages: list[Any], stream: bool) -> None:
+    body = {"model": "twin", "messages": messages, "stream": stream}
+    response = searching.http.post("/v1/chat/completions", json=body)
+    assert response.status_code == 200
+    assert '"citations":' in response.text
 
 
 def test_a_number_that_is_none_in_an_otherwise_good_request(gateway: Gateway) -> None:
@@ -117,9 +193,11 @@ def test_tool_calls_go_to_the_model(gateway: Gateway, vllm: ScriptedVllm) -> Non
 @pytest.mark.parametrize(
     ("rag", "param"),
     [
-        ({"top_k": -1}, "rag"),
-        ({"kinds": ["song"]}, "rag"),
-        ({"colour": "blue"}, "rag"),
+        ({"top_k": -1}, "rag.top_k"),
+        ({"kinds": ["song"]}, "rag.kinds.0"),
+        ({"kinds": []}, "rag.kinds"),
+        ({"colour": "blue"}, "rag.colour"),
+        ({"links": ["x" * 3_000]}, "rag.links.0"),
         ("yes please", "rag"),
         (17, "rag"),
     ],
@@ -127,7 +205,8 @@ def test_tool_calls_go_to_the_model(gateway: Gateway, vllm: ScriptedVllm) -> Non
 def test_options_that_are_none(gateway: Gateway, rag: Any, param: str) -> None:
     body = {"model": "twin", "messages": QUESTION, "rag": rag}
     error = require_error(gateway.http.post("/v1/chat/completions", json=body), 400, None)
-    assert error["param"].startswith(param)
+    assert error["param"] == param
+    assert error["message"].startswith(f"{param}: ")
 
 
 def test_options_of_retrieval_where_there_is_none(gateway: Gateway) -> None:

@@ -52,10 +52,11 @@ def test_a_client_that_leaves_before_the_first_token_stops_the_model(
 
 
 @pytest.mark.parametrize("model", ["base", "twin"])
+@pytest.mark.parametrize("interval", [0.1, 0.0])  # with 0, it is gone before the first word has been read
 def test_a_model_that_dies_in_the_middle_is_an_error_event_and_not_a_cut(
-    gateway: Gateway, vllm: ScriptedVllm, model: str
+    gateway: Gateway, vllm: ScriptedVllm, model: str, interval: float
 ) -> None:
-    vllm.script(tokens=10, cut_after=3, interval=0.1)
+    vllm.script(tokens=10, cut_after=3, interval=interval)
     response = gateway.http.post("/v1/chat/completions", json=ask(model))
     *pieces, error, done = events_of(response.text)
     assert [piece["choices"][0]["delta"]["content"] for piece in pieces] == ["word", " word", " word"]

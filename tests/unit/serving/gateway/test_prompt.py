@@ -101,6 +101,15 @@ def test_a_prompt_and_its_answer_fit_or_are_refused(
     assert len(kept) == len(request["messages"]) - 2 * prompt.dropped_turns
 
 
+def test_megabytes_are_refused_without_being_counted(tokenizer: ChatTokenizer) -> None:
+    request = {"messages": [turn("why " * 500_000)]}
+    exact = tokenizer.count(request["messages"], request)
+    at_least = tokenizer.count(request["messages"], request, 2048)
+    assert 2048 < at_least < exact
+    with pytest.raises(ApiError, match=r"but there are at least 1[0-9]{5} in the last message"):
+        compose(request, [], None, tokenizer, Room(2048, 256, asked=False))
+
+
 def test_as_much_is_kept_as_fits(tokenizer: ChatTokenizer) -> None:
     passages = [passage("word " * 50, number) for number in range(10)]
     request = {"messages": [turn("why?")]}
