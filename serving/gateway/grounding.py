@@ -64,7 +64,13 @@ class Grounding:
             async with asyncio.timeout(self._seconds):
                 return await self._retrieval.retrieve(question, options, complete)
         except ForbiddenLinkError as error:
-            raise invalid(str(error), "rag.links", "forbidden_link") from error
+            # The reason names what this machine's name service says of a host, which is nobody else's business.
+            log.warning("a link is refused", request_id=request_id, reason=str(error))
+            raise invalid(
+                f"{error.link!r} is not read: it must lead to a public page, by https or http and without a password",
+                "rag.links",
+                "forbidden_link",
+            ) from error
         except (VectorStoreError, EmbeddingError) as error:
             log.error("no passages", request_id=request_id, reason=str(error))
             return self._nothing("the feature store cannot be searched now")

@@ -25,7 +25,7 @@ from llmtwin.sources.reading import web_article
 
 # Links in the words of a question that are read; whoever wants more names them in the options.
 MOST_IN_QUESTION = 2
-_THREADS = 4
+_THREADS = 16  # they wait for servers, not for processors
 _TIMEOUT_SECONDS = 10.0
 _MAX_BYTES = 5_000_000
 _NEVER_CUT = 0.5
@@ -82,6 +82,8 @@ class LinkReader:
             match outcome:
                 case ForbiddenLinkError() if link in named:
                     raise outcome
+                case ForbiddenLinkError():
+                    notes.append(f"a link could not be read: {link} leads to no public page")
                 case LlmtwinError():
                     notes.append(f"a link could not be read: {outcome}")
                 case TimeoutError():
@@ -97,7 +99,7 @@ class LinkReader:
             return await asyncio.get_running_loop().run_in_executor(self._workers, self._passages, link, question)
 
     def _passages(self, link: str, question: str) -> list[Passage]:
-        page = fetch(link, self._for_pages)
+        page = fetch(link, self._for_pages, attempts=1)  # nobody waits for a second one
         nobody = User.named(domain_of(link))  # an article needs an author; who it is has nobody said
         handler = handler_for(Kind.ARTICLE, self._settings)
         chunks = handler.chunk(handler.clean(web_article(link, page, nobody), version=0))

@@ -77,10 +77,18 @@ class Session:
         settings: Limits, and what may be reached.
         headers: Sent with every request, a token say. What such a session reads is kept nowhere.
         is_crawl: Whether robots.txt counts; it does not for an API.
+        attempts: How often something is tried that may succeed a little later.
     """
 
-    def __init__(self, settings: Settings, headers: Mapping[str, str] | None = None, is_crawl: bool = True) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        headers: Mapping[str, str] | None = None,
+        is_crawl: bool = True,
+        attempts: int = ATTEMPTS,
+    ) -> None:
         self._settings = settings
+        self._attempts = attempts
         self._is_crawl = is_crawl
         self._robots = robots.Robots(self._read_robots, settings)
         self._paced = _PacedTransport(guard.GuardedTransport(settings), self._pause)
@@ -138,7 +146,7 @@ class Session:
     def _persistently(self, read: Callable[[], _T]) -> _T:
         """Try again what may succeed a little later; without the cache, what fails because of it."""
         for attempt in stamina.retry_context(
-            on=_backoff, attempts=ATTEMPTS, timeout=None, wait_initial=0.5, wait_max=10.0, wait_jitter=0.5
+            on=_backoff, attempts=self._attempts, timeout=None, wait_initial=0.5, wait_max=10.0, wait_jitter=0.5
         ):
             with attempt:
                 try:
@@ -170,9 +178,9 @@ class Session:
         return max(self._settings.crawl_pause_seconds, min(self._robots.crawl_delay(url), LONGEST_CRAWL_DELAY_SECONDS))
 
 
-def fetch(link: str, settings: Settings) -> Page:
+def fetch(link: str, settings: Settings, attempts: int = ATTEMPTS) -> Page:
     """Return the page at a web link, as `Session.fetch` does."""
-    with Session(settings) as session:
+    with Session(settings, attempts=attempts) as session:
         return session.fetch(link)
 
 
