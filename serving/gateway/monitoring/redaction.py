@@ -31,6 +31,9 @@ _SECRETS = re.compile(
     re.DOTALL,
 )
 
+# Of a link, as far as a text goes on without a space or a quotation mark.
+_QUERY = re.compile(r"(?<=://)([^\s?#'\"]*)\?[^\s#'\"]*")
+
 
 def kept(trace: Trace, content: bool) -> traces.Trace:
     """Return what is kept of a request.
@@ -54,12 +57,12 @@ def kept(trace: Trace, content: bool) -> traces.Trace:
             traces.UsedPassage(chunk_id=str(one["chunk_id"]), link=bare(str(one["link"])), score=one["score"])
             for one in trace.passages
         ],
-        notes=without_secrets(trace.notes),
+        notes=[_told(note) for note in trace.notes],
         steps=trace.steps,
         answer=without_secrets(trace.answer) if content else [],
         usage=trace.usage,
         status=trace.status,
-        error=without_secrets(trace.error[:_LONGEST_ERROR]) if trace.error else None,
+        error=_told(trace.error[:_LONGEST_ERROR]) if trace.error else None,
     )
 
 
@@ -81,6 +84,11 @@ def bare(link: str) -> str:
     except ValueError:
         return HIDDEN
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", parts.fragment))
+
+
+def _told(words: str) -> str:
+    """Return words of ours without secrets, and without the queries of the links that they name."""
+    return str(without_secrets(_QUERY.sub(r"\1", words)))
 
 
 def _figures(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -84,5 +84,11 @@ def test_without_content_only_figures_are_kept() -> None:
     assert (full.question, full.answer, full.parameters) == ("q", ["a"], trace.parameters)
 
 
+def test_notes_and_errors_name_links_without_their_queries() -> None:
+    said = "a link could not be read: 'https://example.org/a?sig=abc#L1': HTTP 404"
+    left = kept(asked(notes=[said], error=said), content=False)
+    assert left.notes == [left.error] == ["a link could not be read: 'https://example.org/a#L1': HTTP 404"]
+
+
 def test_an_error_is_cut() -> None:
     assert len(str(kept(asked(error="x" * 5_000), content=False).error)) == 1_000
