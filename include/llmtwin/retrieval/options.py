@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from llmtwin.documents import Kind
 from llmtwin.documents.contract import FilledText
@@ -16,6 +16,10 @@ Mode = Literal["hybrid", "dense", "sparse"]
 _FROM_SETTINGS = ("mode", "top_k", "expansion", "self_query", "rerank", "deduplicate", "parents")
 
 
+def _each_once(kinds: list[Kind]) -> list[Kind]:
+    return list(dict.fromkeys(kinds))
+
+
 class Options(BaseModel):
     """Where to look, and which techniques to use. Unknown fields are refused."""
 
@@ -24,7 +28,7 @@ class Options(BaseModel):
     authors: list[FilledText] = Field(
         default_factory=list, max_length=50, description="full names or ids; none: everybody's writing"
     )
-    kinds: list[Kind] = Field(default_factory=lambda: list(Kind), min_length=1)
+    kinds: Annotated[list[Kind], AfterValidator(_each_once)] = Field(default_factory=lambda: list(Kind), min_length=1)
     top_k: int = Field(default=5, ge=1, le=50, description="passages, those of links not counted")
     mode: Mode = Field(default="hybrid", description="dense: by meaning; sparse: by words; hybrid: both, fused by rank")
     expansion: int = Field(default=0, ge=0, le=5, description="rephrasings by the LLM that are searched besides")

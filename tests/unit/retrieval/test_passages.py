@@ -34,7 +34,7 @@ def passage(position: int, content: str, document: UUID = DOCUMENT, **changes: A
 
 def test_options_come_from_the_settings_unless_they_are_given() -> None:
     settings = Settings(retrieval_top_k=9, retrieval_rerank=False, retrieval_mode="sparse")
-    options = Options.of(settings, {"top_k": 3, "kinds": ["post"]})
+    options = Options.of(settings, {"top_k": 3, "kinds": ["post", "post"]})
     assert (options.top_k, options.rerank, options.mode, options.kinds) == (3, False, "sparse", [Kind.POST])
     assert Options.of(Settings()) == Options()
     assert Options.model_validate_json(options.model_dump_json()) == options
