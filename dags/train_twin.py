@@ -64,27 +64,27 @@ def train_twin() -> None:
         return training.new_run(recipe, SETTINGS, dataset=dataset, run_id=context["run_id"]).run_id
 
     @task(pool="training", **QUEUE)
-    def train(run_id: str) -> dict[str, float]:
+    def train(run: str) -> dict[str, float]:
         """Train, or go on where an earlier try ended; return the last figures."""
         from llmtwin import training
 
         def watch(line: dict[str, Any]) -> None:
             print(line)  # noqa: T201 - a task's output is its log
 
-        return training.resume(training.open_run(SETTINGS, run_id), SETTINGS, watch).metrics
+        return training.resume(training.open_run(SETTINGS, run), SETTINGS, watch).metrics
 
     @task(outlets=[CANDIDATES])
-    def register(run_id: str) -> str:
+    def register(run: str) -> str:
         """Put the adapter into the registry; return its version."""
         from llmtwin import training
 
-        version = training.register(training.open_run(SETTINGS, run_id), SETTINGS)
-        extra = {"version": version.version, "run_id": run_id, **(version.lineage.metrics if version.lineage else {})}
+        version = training.register(training.open_run(SETTINGS, run), SETTINGS)
+        extra = {"version": version.version, "run_id": run, **(version.lineage.metrics if version.lineage else {})}
         get_current_context()["outlet_events"][CANDIDATES].extra = extra
         return version.version
 
-    run_id = prepare()
-    train(run_id) >> register(run_id)
+    run = prepare()
+    train(run) >> register(run)
 
 
 train_twin()

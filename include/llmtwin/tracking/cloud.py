@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from llmtwin.errors import TrackingError
 from llmtwin.settings import Settings
+from llmtwin.tracking.client import prepare
 from llmtwin.tracking.contents import OWN_METRICS, OWN_OTHERS, OWN_PARAMETERS, Experiment, Point
 
 
@@ -19,18 +21,34 @@ def experiments(settings: Settings) -> list[Experiment]:
     Raises:
         TrackingError: Comet does not answer, or refuses the key.
     """
+    with _client(settings) as api:
+        workspace = settings.comet_workspace or api.get_default_workspace()
+        return [_read(found) for found in api.get_experiments(workspace, settings.comet_project) or ()]
+
+
+def find(settings: Settings, key: str) -> Experiment | None:
+    """Return the experiment of a key; None where there is none.
+
+    Raises:
+        TrackingError: Comet does not answer, or refuses the key of the settings.
+    """
+    with _client(settings) as api:
+        found = api.get_experiment_by_key(key)
+        return _read(found) if found else None
+
+
+@contextmanager
+def _client(settings: Settings) -> Iterator[Any]:
+    prepare()
     import comet_ml
     from comet_ml.exceptions import CometException
     from requests import RequestException
 
     if settings.comet_api_key is None:
-        return []
-    # Typed, but not all of its functions are.
-    client: Any = comet_ml
+        raise TrackingError("there is no key of Comet: set LLMTWIN_COMET_API_KEY")
+    client: Any = comet_ml  # typed, but not all of its functions are
     try:
-        api = client.API(api_key=settings.comet_api_key.get_secret_value(), cache=False)
-        workspace = settings.comet_workspace or api.get_default_workspace()
-        return [_read(found) for found in api.get_experiments(workspace, settings.comet_project) or ()]
+        yield client.API(api_key=settings.comet_api_key.get_secret_value(), cache=False)
     except (CometException, RequestException) as error:
         raise TrackingError(f"Comet does not answer, or refuses the key: {error}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from llmtwin.errors import TrackingError
@@ -26,6 +27,9 @@ def read_experiment(settings: Settings, key_or_path: str) -> Experiment:
     by_key = [path for path in archives(settings.experiments) if path.stem.startswith(key_or_path)]
     if len(by_key) == 1:
         return read_archive(by_key[0])
+    is_key = re.fullmatch(r"[A-Za-z0-9]{32,50}", key_or_path)
+    if is_key and settings.comet_api_key is not None and (remote := cloud.find(settings, key_or_path)):
+        return remote
     named = [found for found in experiments(settings) if found.name == key_or_path or found.key.startswith(key_or_path)]
     if len({found.key for found in named}) == 1:
         return named[-1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,20 +14,13 @@ import structlog
 from llmtwin.errors import TrackingError
 from llmtwin.settings import Settings
 from llmtwin.tracking.archive import is_complete
+from llmtwin.tracking.client import prepare
 
 if TYPE_CHECKING:
     from comet_ml import CometExperiment
 
 log = structlog.get_logger(__name__)
 
-# Read by Comet when it is imported: it would replace functions of every framework, ask its server for news, report its
-# own errors to a third party, and write to the console at every start and end.
-_QUIET = {
-    "COMET_DISABLE_AUTO_LOGGING": "1",
-    "COMET_DISABLE_ANNOUNCEMENT": "1",
-    "COMET_ERROR_TRACKING_ENABLE": "0",
-    "COMET_LOGGING_CONSOLE": "ERROR",
-}
 # Host name, user, address, command line, output, packages, uncommitted changes: nothing of it makes a run repeatable
 # that the run itself does not say.
 _PRIVATE: dict[str, Any] = {
@@ -118,8 +110,7 @@ def is_online(comet: CometExperiment) -> bool:
 
 
 def _open(settings: Settings, key: str | None, folder: Path) -> CometExperiment:
-    for variable, value in _QUIET.items():
-        os.environ.setdefault(variable, value)
+    prepare()
     import comet_ml
 
     where: dict[str, Any] = {"project_name": settings.comet_project, "workspace": settings.comet_workspace}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmtwin.datasets import Dataset
-from llmtwin.errors import RecipeError, TrainingError
+from llmtwin.errors import DatasetError, RecipeError
 from llmtwin.registry import SERVED_MODULES
 from llmtwin.registry.version import is_same_model
 from llmtwin.settings import Settings
@@ -15,8 +15,7 @@ def require_trainable(recipe: Recipe, dataset: Dataset, settings: Settings) -> N
 
     Raises:
         RecipeError: The rank is higher, or the base model another one, than what is served; or a file is missing.
-        TrainingError: The dataset has no examples, or not those of a stage.
-        DatasetError: A file of the dataset is missing or damaged.
+        DatasetError: The dataset has no examples, or not those of a stage, or a file is missing or damaged.
     """
     if recipe.lora_r > settings.vllm_max_lora_rank:
         raise RecipeError(
@@ -32,6 +31,6 @@ def require_trainable(recipe: Recipe, dataset: Dataset, settings: Settings) -> N
         raise RecipeError(f"lora_target_modules: {', '.join(others)} cannot be served; {', '.join(SERVED_MODULES)} can")
     accelerate_config(recipe)
     if not dataset.rows("train"):
-        raise TrainingError(f"{dataset.reference} has no examples to train on: see its README.md for what was left out")
+        raise DatasetError(f"{dataset.reference} has no examples to train on: see its README.md for what was left out")
     if recipe.dpo and not dataset.rows("train", config="preferences"):
-        raise TrainingError(f"{dataset.reference} has no preferences: set dpo: false, or build it with a teacher")
+        raise DatasetError(f"{dataset.reference} has no preferences: set dpo: false, or build it with a teacher")

@@ -27,6 +27,8 @@ from llmtwin.training.recipe import Recipe, accelerate_config
 from llmtwin.training.run import Run
 
 FAILURE = "failure.json"
+# The classes in which the process may say what went wrong; others have more to them than a message.
+_SAID = {"DatasetError", "LocalStackError", "RecipeError", "SettingsError", "TrainingMemoryError"}
 _POLL_SECONDS = 0.25
 _STOP_SECONDS = 20.0
 
@@ -109,8 +111,11 @@ def _failure(run: Run, recipe: Recipe, code: int) -> errors.LlmtwinError:
     except (FileNotFoundError, ValueError):
         said = None
     if said:
-        kind = getattr(errors, said["error"], TrainingError)
-        return kind(said["message"]) if issubclass(kind, TrainingError) else TrainingError(said["message"])
+        return (
+            getattr(errors, said["error"])(said["message"])
+            if said["error"] in _SAID
+            else TrainingError(said["message"])
+        )
     resume = f"`llmtwin train --resume {run.run_id}` goes on from the last checkpoint"
     if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
         return TrainingMemoryError(

@@ -14,7 +14,7 @@ import orjson
 
 from llmtwin import tracking
 from llmtwin.datasets import open_dataset
-from llmtwin.errors import LlmtwinError, TrainingError
+from llmtwin.errors import LlmtwinError, RecipeError, TrainingError
 from llmtwin.files import durable
 from llmtwin.registry import read_adapter
 from llmtwin.registry.adapter import digest_of
@@ -66,13 +66,13 @@ def new_run(recipe: Recipe, settings: Settings, *, dataset: str | None = None, r
     The run of this name, if there is one already: then it must be the same recipe and dataset.
 
     Raises:
-        RecipeError: What the recipe makes is not what is served.
-        TrainingError: No dataset is named, it has no examples, or the run is another one.
-        DatasetError: There is no such dataset or version, or it is damaged.
+        RecipeError: What the recipe makes is not what is served, or no dataset is named.
+        DatasetError: There is no such dataset or version, it is damaged, or has no examples.
+        TrainingError: The run of this name is another one.
     """
     reference = dataset or recipe.dataset
     if not reference:
-        raise TrainingError(f"recipe {recipe.name} names no dataset: give one, `llmtwin datasets ls` lists them")
+        raise RecipeError(f"recipe {recipe.name} names no dataset: give one, `llmtwin datasets ls` lists them")
     chosen = open_dataset(settings, reference)
     require_trainable(recipe, chosen, settings)
     now = datetime.now(UTC)

@@ -21,7 +21,7 @@ from llmtwin.training.journal import Line, curve
 # Twice through a few packed sequences, with dropout, so that data order and random numbers matter.
 FP32 = {"load_in_4bit": False, "dtype": "float32", "gradient_checkpointing": False}
 NF4 = {"load_in_4bit": True, "dtype": "bfloat16", "gradient_checkpointing": True}
-_SMALL = {
+SMALL = {
     "max_steps": 6,
     "save_steps": 2,
     "eval_steps": 3,
@@ -62,13 +62,13 @@ def settings(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture
 def recipe(settings: Settings) -> Callable[..., Recipe]:
     """Return the small recipe, with changes."""
-    return lambda **changes: training.read_recipe("smoke", {"base_model": settings.base_model, **_SMALL, **changes})
+    return lambda **changes: training.read_recipe("smoke", {"base_model": settings.base_model, **SMALL, **changes})
 
 
 @pytest.fixture(scope="session")
 def plain(settings: Settings) -> Run:
     """A run in float32 that nothing interrupted."""
-    recipe = training.read_recipe("smoke", {"base_model": settings.base_model, **_SMALL, **FP32})
+    recipe = training.read_recipe("smoke", {"base_model": settings.base_model, **SMALL, **FP32})
     return training.train(recipe, settings, dataset="Ana Núñez", run_id="plain")
 
 

@@ -12,7 +12,7 @@ from tests.integration.training.conftest import FP32, NF4, assert_same_training,
 from tests.tiny_llama import AUTHOR, save_tiny_llama
 
 from llmtwin import training
-from llmtwin.errors import TrainingBusyError, TrainingError, TrainingMemoryError
+from llmtwin.errors import RecipeError, TrainingBusyError, TrainingError, TrainingMemoryError
 from llmtwin.registry import Registry
 from llmtwin.registry.version import Status as VersionStatus
 from llmtwin.settings import Settings
@@ -132,7 +132,7 @@ def test_a_tokenizer_without_a_chat_template_is_refused(
 ) -> None:
     folder = save_tiny_llama(tmp_path / "untold", tiny_llama, chat_template=False)
     mute = settings.model_copy(update={"base_model": str(folder)})
-    with pytest.raises(TrainingError, match="untold has no chat template"):
+    with pytest.raises(RecipeError, match="untold has no chat template"):
         training.train(recipe(**FP32, base_model=str(folder)), mute, dataset="ana-nunez", run_id="mute")
     assert not (training.open_run(mute, "mute").checkpoints / "sft").exists()
 

@@ -49,7 +49,7 @@ def test_the_same_name_is_the_same_run_and_no_other(settings: Settings) -> None:
     [
         ("nobody", DatasetError, "there is no dataset 'nobody': there is ana-nunez"),
         ("ana-nunez@ba9876543210", DatasetError, "there is no version 'ba9876543210' .*: there is 0123456789ab"),
-        (None, TrainingError, "recipe smoke names no dataset"),
+        (None, RecipeError, "recipe smoke names no dataset"),
     ],
 )
 def test_a_dataset_that_does_not_exist_is_told_with_those_that_do(
@@ -92,7 +92,7 @@ def test_what_could_not_be_served_is_not_trained(
 
 def test_a_dataset_without_examples_is_refused(settings: Settings) -> None:
     save_dataset(settings.datasets, train=0, name="ana-vacia")
-    with pytest.raises(TrainingError, match="ana-vacia@0123456789ab has no examples to train on"):
+    with pytest.raises(DatasetError, match="ana-vacia@0123456789ab has no examples to train on"):
         new_run(recipe(), settings, dataset="ana-vacia")
 
 

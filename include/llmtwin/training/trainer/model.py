@@ -11,7 +11,7 @@ from accelerate import DistributedType, PartialState
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
-from llmtwin.errors import TrainingError
+from llmtwin.errors import RecipeError
 from llmtwin.training.recipe import Recipe
 
 
@@ -19,11 +19,11 @@ def load_tokenizer(path: str, recipe: Recipe) -> Any:
     """Return the tokenizer, whose chat template is the one that vLLM uses.
 
     Raises:
-        TrainingError: It has none, so nobody could say how a conversation is to be written down.
+        RecipeError: It has none, so nobody could say how a conversation is to be written down.
     """
     tokenizer = AutoTokenizer.from_pretrained(path, revision=recipe.base_model_revision)
     if not tokenizer.chat_template:
-        raise TrainingError(
+        raise RecipeError(
             f"the tokenizer of {recipe.base_model} has no chat template, so it cannot be taught to answer: take the "
             "model's instruct version, or add chat_template.jinja to its folder, for vLLM too"
         )

@@ -20,7 +20,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from llmtwin.base_model import base_model_path
 from llmtwin.datasets import Dataset, open_dataset
-from llmtwin.errors import TrainingError
+from llmtwin.errors import DatasetError, RecipeError
 from llmtwin.files import sync_folder, write_json
 from llmtwin.registry.adapter import CONFIGURATION, WEIGHTS
 from llmtwin.settings import get_settings
@@ -52,7 +52,8 @@ def run_stages(run: Run, stage: str, checkpoint: Path | None) -> None:
         checkpoint: Of that stage, to go on from; None: from its beginning.
 
     Raises:
-        TrainingError: The tokenizer has no chat template, or the dataset is not what it was.
+        RecipeError: The tokenizer has no chat template, or no example fits into a sequence.
+        DatasetError: The dataset is not what it was.
     """
     recipe = run.read_recipe()
     settings = get_settings().model_copy(update={"base_model": recipe.base_model})
@@ -60,7 +61,7 @@ def run_stages(run: Run, stage: str, checkpoint: Path | None) -> None:
     tokenizer = load_tokenizer(path, recipe)
     dataset = open_dataset(settings, run.dataset)
     if dataset.digest != run.dataset_digest:
-        raise TrainingError(f"{run.dataset} is not what it was when run {run.run_id} began: start a new run")
+        raise DatasetError(f"{run.dataset} is not what it was when run {run.run_id} began: start a new run")
     for name in stages(recipe)[STAGES.index(stage) :]:
         train, validation = _examples(dataset, name, tokenizer, recipe)
         make = _sft_trainer if name == "sft" else _dpo_trainer
@@ -85,7 +86,7 @@ def _examples(dataset: Dataset, stage: str, tokenizer: Any, recipe: Recipe) -> t
     train = examples(dataset, "train", config, tokenizer, recipe.max_length)
     if not len(train):
         what = f"{dataset.reference} ({config})"
-        raise TrainingError(f"no example of {what} fits into max_length, {recipe.max_length} tokens: raise it")
+        raise RecipeError(f"no example of {what} fits into max_length, {recipe.max_length} tokens: raise it")
     return train, examples(dataset, "validation", config, tokenizer, recipe.max_length, recipe.eval_rows)
 
 
