@@ -170,17 +170,19 @@ def _axis(
     log = log and low > 0
     forward: Callable[[float], float] = math.log if log else float
     first, last = forward(low), forward(high)
-    reach = (last - first) or abs(last) * 0.2 or 1.0
+    if last - first <= 1e-9 * max(abs(first), abs(last)):  # the same, as far as a picture can tell
+        reach = 0.2 * abs(last) or 1.0
+        first, last = first - reach, last + reach
+    reach = last - first
     first, last = first - reach * margin, last + reach * margin
-    if last == first:
-        last = first + 1.0
 
     def place(value: float) -> float:
         return start + (forward(value) - first) / (last - first) * (end - start)
 
     backward: Callable[[float], float] = math.exp if log else float
-    ticks = [Tick(place(value), f"{value:g}") for value in _round(backward(first), backward(last))]
-    return place, ticks
+    ends = backward(first), backward(last)
+    values = _decades(*ends) if log and ends[1] > 100 * ends[0] else _round(*ends)
+    return place, [Tick(place(value), f"{value:g}") for value in values]
 
 
 def _round(low: float, high: float, about: int = 5) -> list[float]:
@@ -188,4 +190,10 @@ def _round(low: float, high: float, about: int = 5) -> list[float]:
     power = 10.0 ** math.floor(math.log10((high - low) / about))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if (high - low) / (power * factor) <= about + 1)
     first = math.ceil(low / step - 1e-9)
-    return [round(number * step, 10) for number in range(first, math.floor(high / step + 1e-9) + 1)]
+    return [float(f"{number * step:.12g}") for number in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def _decades(low: float, high: float, about: int = 5) -> list[float]:
+    """Return powers of ten from ``low`` to ``high``."""
+    first, last = math.ceil(math.log10(low)), math.floor(math.log10(high))
+    return [10.0**power for power in range(first, last + 1, math.ceil((last - first + 1) / about))]
