@@ -124,6 +124,15 @@ def test_what_failed_is_always_kept(serve: Serve, vllm: ScriptedVllm) -> None:
     assert second.trace.error == "the model failed: the script says so"
 
 
+def test_a_failure_of_our_own_is_not_said_to_be_the_clients(serve: Serve) -> None:
+    gateway = serve()
+    gateway.settings.registry.mkdir(parents=True, exist_ok=True)
+    (gateway.settings.registry / "index.json").write_text("{")
+    assert ask(gateway, model="twin").status_code == 503
+    (judged,) = kept(gateway, 1)
+    assert (judged.trace.status, judged.trace.error) == (503, "the registry cannot be read")
+
+
 def test_a_client_that_leaves_and_a_model_that_breaks_off(gateway: Gateway, vllm: ScriptedVllm) -> None:
     vllm.script(tokens=2_000, interval=0.02)
     body = {"model": "base", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
