@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -88,22 +89,22 @@ def model_id(model: Model, kind: Kind) -> str:
 
 @lru_cache
 def _embedder(kind: Kind, settings: Settings) -> Embedder:
-    return Embedder(kind, _encoder(model_name(kind, settings), settings))
+    model = open_model(model_name(kind, settings), settings.home)
+    return Embedder(kind, _encoder(model, settings.embedding_backend, settings.embedding_batch_size, settings.models))
 
 
 @lru_cache
-def _encoder(name: str, settings: Settings) -> Encoder:
+def _encoder(model: Model, backend: str, batch_size: int, converted: Path) -> Encoder:
+    # By what a model's loading depends on, not by all settings: those that differ elsewhere share one.
     from llmtwin.features.embedding.torch_encoder import TorchEncoder, gpu_available
 
-    model = open_model(name, settings.home)
-    backend = settings.embedding_backend
     if backend == "torch" or (backend == "auto" and gpu_available()):
-        return TorchEncoder(model, settings.embedding_batch_size)
+        return TorchEncoder(model, batch_size)
 
     from llmtwin.features.embedding.openvino_encoder import ConversionError, OpenvinoEncoder
 
     try:
-        return OpenvinoEncoder(model, settings.embedding_batch_size, settings.models)
+        return OpenvinoEncoder(model, batch_size, converted)
     except ConversionError as error:
-        log.warning("embedding with PyTorch instead of OpenVINO", model=name, reason=str(error))
-        return TorchEncoder(model, settings.embedding_batch_size)
+        log.warning("embedding with PyTorch instead of OpenVINO", model=model.name, reason=str(error))
+        return TorchEncoder(model, batch_size)
