@@ -326,6 +326,22 @@ def test_at_the_width_of_a_phone_nothing_is_cut_off(
     expect(page.locator("#send")).to_be_in_viewport()
 
 
+@pytest.mark.parametrize("width", [1200, 390])
+def test_a_conversation_stands_right_above_where_it_is_written(
+    gateway: Gateway, vllm: ScriptedVllm, open_page: Open, width: int
+) -> None:
+    vllm.script(tokens=1, text="A paragraph.\n\n" * 60)
+    page = open_page(gateway, width=width)
+    ask(page)
+    finished(page)
+    turn, composer = (page.locator(name).bounding_box() for name in (".answer", ".composer"))
+    assert turn is not None
+    assert composer is not None
+    assert turn["x"] >= composer["x"] - 1
+    if width == 1200:
+        assert turn["x"] + turn["width"] / 2 == pytest.approx(composer["x"] + composer["width"] / 2, abs=1)
+
+
 def test_all_of_it_works_from_the_keyboard(filled: Gateway, open_page: Open) -> None:
     page = open_page(filled)
     expect(page.locator("#question")).to_be_focused()

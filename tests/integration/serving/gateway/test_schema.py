@@ -34,6 +34,11 @@ def test_no_request_makes_it_fail(case: Any, searching: Gateway) -> None:
         assert set(response.json()["error"]) == {"message", "type", "param", "code"}
 
 
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/docs/oauth2-redirect"])
+def test_no_page_runs_scripts_of_others(searching: Gateway, path: str) -> None:
+    assert searching.http.get(path).status_code == 404
+
+
 def test_the_schema_names_every_path_of_the_api(searching: Gateway) -> None:
     paths = httpx.get(f"{searching.url}/openapi.json", trust_env=False).json()["paths"]
     assert {"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models", "/ready"} <= set(paths)
