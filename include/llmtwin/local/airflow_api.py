@@ -89,13 +89,14 @@ class AirflowApi:
         return True
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str, map_index: int = -1) -> Any:
-        """Return a value a task left behind.
+        """Return a value a task left behind: text, numbers, lists, objects.
 
         Raises:
             LocalStackError: The task left no such value.
         """
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
-        return self._call("GET", path, params={"deserialize": "true", "map_index": map_index})["value"]
+        # As it is stored: what Airflow calls deserialized is decoded twice, and a text of digits comes as a number.
+        return self._call("GET", path, params={"deserialize": "false", "map_index": map_index})["value"]
 
     def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         try:

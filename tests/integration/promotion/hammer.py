@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -45,6 +46,13 @@ class Hammer:
         self._stop.set()
         for thread in self._threads:
             thread.join()
+
+    def wait_for(self, model: str) -> None:
+        """Return once this model has answered again."""
+        before, deadline = self.answered[model], time.monotonic() + 120
+        while self.answered[model] == before:
+            assert time.monotonic() < deadline, f"{model} does not answer: {self.answered}, {self.failures}"
+            time.sleep(0.05)
 
     def _ask(self, stream: bool) -> None:
         body = {"model": "twin", "messages": [QUESTION], "rag": False, "max_tokens": self.tokens, "stream": stream}

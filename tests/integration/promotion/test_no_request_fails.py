@@ -70,11 +70,11 @@ def test_no_request_to_the_real_vllm_fails_and_rollback_takes_no_longer_than_loa
     with Hammer(real, clients=4) as hammer:
         for _ in range(3):
             promote(versions[1], real.settings)
-            time.sleep(1)
+            hammer.wait_for(f"twin@{versions[1]}")
             began = time.monotonic()
             assert rollback(real.settings).now == versions[0]
             seconds.append(time.monotonic() - began)
-            time.sleep(1)
+            hammer.wait_for(f"twin@{versions[0]}")
     assert hammer.failures == []
     assert set(hammer.answered) == {f"twin@{version}" for version in versions}
     record_property("rollback seconds", seconds)
