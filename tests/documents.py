@@ -27,7 +27,7 @@ AUTHOR = User.named("Ana Núñez")
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-def article(number: int = 0, content: str = "A text that says something.", **changes: Any) -> RawArticle:
+def article(number: int | str = 0, content: str = "A text that says something.", **changes: Any) -> RawArticle:
     """Return the article of this number."""
     return RawArticle(**_common(Kind.ARTICLE, f"https://example.org/articles/{number}", content) | changes)
 

@@ -21,7 +21,7 @@ from llmtwin.features.markdown import Span, code_blocks, headings
 
 # Tokens are counted by where they begin in the whole text; cut out, a text may have one more at each end.
 _MARGIN = 4
-_MARKS = regex.compile(r"^[ #]+|[*_`]+|(?<=\S)#+\s*$|\\(?=[^\w\s])")
+_MARKS = regex.compile(r"^[ #]+|[*_`]+|\s#+\s*$|\\(?=[^\w\s])")
 _BLANK_LINE = regex.compile(r"\n[ \t]*\n\s*")
 _SENTENCE_END = regex.compile(r"""[.!?…]+[*_"')\]»]*(?=\s)|[。！？；]["'」』）]*""")
 # A full stop behind these ends no sentence.
@@ -143,7 +143,7 @@ class _Cutter:
         """Yield spans of neighbouring blocks, about equally long."""
         for group in self._units(blocks, left_out):
             total = self._count(group[0].start, group[-1].end)
-            target = total / math.ceil(total / self._room)
+            target = total / max(1, math.ceil(total / self._room))
             start, end = group[0].start, group[0].end
             for unit in group[1:]:
                 if self._count(start, unit.end) <= self._room and self._count(start, end) < target * 0.9:

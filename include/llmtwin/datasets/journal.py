@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -38,7 +39,7 @@ class Journal:
         self.path = path
         self._lock = threading.Lock()
         self._replies: dict[str, Reply] = {}
-        self._file: BinaryIO
+        self._file: FileIO
 
     def __enter__(self) -> Self:
         """Read what is there.
@@ -46,10 +47,11 @@ class Journal:
         Raises:
             OSError: The file cannot be opened.
         """
-        self._file = self.path.open("a+b")
+        # Without a buffer: what a full disk has refused must not be written again when the file is closed.
+        self._file = self.path.open("a+b", buffering=0)
         self._file.seek(0)
         whole = 0
-        for line in self._file:
+        for line in self._file.readall().splitlines(keepends=True):
             if not line.endswith(b"\n"):
                 break
             whole += len(line)
@@ -78,8 +80,9 @@ class Journal:
         with self._lock:
             end = self._file.seek(0, os.SEEK_END)
             try:
-                self._file.write(line)
-                self._file.flush()
+                rest = memoryview(line)
+                while rest:
+                    rest = rest[self._file.write(rest) :]
                 os.fsync(self._file.fileno())
             except OSError:
                 self._file.truncate(end)

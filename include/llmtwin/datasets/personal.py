@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from detect_secrets.plugins.base import BasePlugin
 
 _EMAIL = re.compile(r"[\w.+-]+@\w[\w-]*(?:\.\w[\w-]*)*\.[^\W\d_]{2,}")
-_CARD = re.compile(r"(?<![\w.-])(?:\d[ -]?){12,18}\d(?![\w.-])")
+_CARD = re.compile(r"(?<![\w.-])(?:\d[ -]?){12,18}\d(?![\w-]|\.\d)")
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{2,4}){3,8}\b")
 # Those guess by entropy or by the word in front, and find much that is none in texts about software.
 _GUESSING = {"Base64 High Entropy String", "Hex High Entropy String", "Secret Keyword", "Public IP (ipv4)"}
