@@ -207,6 +207,7 @@ class _Told:
         match error:
             case ApiError():
                 self._trace.status, self._trace.error = error.status, error.message
+                self._trace.error_quotes = error.quotes
             case asyncio.CancelledError():
                 self._trace.status, self._trace.error = 499, "the client left"
             case RegistryError():

@@ -32,6 +32,7 @@ class ApiError(HTTPException):
         code: OpenAI's short word for it, which programs read.
         param: The field of the request that is at fault.
         headers: What else the answer carries.
+        quotes: Whether the message may repeat what was asked.
     """
 
     def __init__(
@@ -42,8 +43,10 @@ class ApiError(HTTPException):
         code: str | None = None,
         param: str | None = None,
         headers: Mapping[str, str] | None = None,
+        quotes: bool = False,
     ) -> None:
         super().__init__(status, message, dict(headers or {}))
+        self.quotes = quotes
         self.status = status
         self.message = message
         self.code = code if code is not None else _CODES.get(status)

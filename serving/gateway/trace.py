@@ -34,6 +34,7 @@ class Trace:
         usage: OpenAI's token counts.
         status: The HTTP status; 499 when the client left.
         error: What went wrong.
+        error_quotes: Whether that may repeat what was asked.
     """
 
     trace_id: str
@@ -51,6 +52,7 @@ class Trace:
     usage: dict[str, Any] = field(default_factory=dict)
     status: int = 200
     error: str | None = None
+    error_quotes: bool = False
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     _clock: float = field(default_factory=perf_counter, repr=False)
 

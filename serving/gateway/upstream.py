@@ -170,7 +170,7 @@ def refusal(status: int, body: bytes) -> ApiError:
         code = "context_length_exceeded"
     elif status == 404:
         code = "model_not_found"
-    return ApiError(status, message, param=str(param) if param else None, code=code)
+    return ApiError(status, message, param=str(param) if param else None, code=code, quotes=True)
 
 
 def unread(response: aiohttp.ClientResponse) -> bytes:

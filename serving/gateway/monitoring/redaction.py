@@ -42,6 +42,7 @@ def kept(trace: Trace, content: bool) -> traces.Trace:
         trace: All that is known of it.
         content: Whether question, prompt, answer and parameters that are text are kept.
     """
+    error = "the model refused the request" if trace.error_quotes and not content else trace.error
     parameters = trace.parameters if content else _figures(trace.parameters)
     return traces.Trace(
         trace_id=trace.trace_id,
@@ -62,7 +63,7 @@ def kept(trace: Trace, content: bool) -> traces.Trace:
         answer=without_secrets(trace.answer) if content else [],
         usage=trace.usage,
         status=trace.status,
-        error=_told(trace.error[:_LONGEST_ERROR]) if trace.error else None,
+        error=_told(error[:_LONGEST_ERROR]) if error else None,
     )
 
 

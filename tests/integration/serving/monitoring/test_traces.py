@@ -124,6 +124,14 @@ def test_what_failed_is_always_kept(serve: Serve, vllm: ScriptedVllm) -> None:
     assert second.trace.error == "the model failed: the script says so"
 
 
+def test_what_the_model_server_repeats_of_a_request_is_not_kept(gateway: Gateway) -> None:
+    image = {"type": "image_url", "image_url": {"url": "x"}}
+    response = ask(gateway, model="base", messages=[{"role": "user", "content": [image]}])
+    assert "multimodal" in response.json()["error"]["message"]
+    (judged,) = kept(gateway, 1)
+    assert (judged.trace.status, judged.trace.error) == (400, "the model refused the request")
+
+
 def test_a_failure_of_our_own_is_not_said_to_be_the_clients(serve: Serve) -> None:
     gateway = serve()
     gateway.settings.registry.mkdir(parents=True, exist_ok=True)

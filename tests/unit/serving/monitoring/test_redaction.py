@@ -90,5 +90,11 @@ def test_notes_and_errors_name_links_without_their_queries() -> None:
     assert left.notes == [left.error] == ["a link could not be read: 'https://example.org/a#L1': HTTP 404"]
 
 
+def test_an_error_that_quotes_the_question_is_content() -> None:
+    trace = asked(error="Input should be a valid number: 'my secret'", error_quotes=True)
+    assert kept(trace, content=False).error == "the model refused the request"
+    assert kept(trace, content=True).error == trace.error
+
+
 def test_an_error_is_cut() -> None:
     assert len(str(kept(asked(error="x" * 5_000), content=False).error)) == 1_000
