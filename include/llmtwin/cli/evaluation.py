@@ -26,7 +26,7 @@ def evaluate(
     control: Annotated[str | None, typer.Option(help="A twin of another author; default: the newest.")] = None,
     texts: Annotated[int | None, typer.Option(min=1, help="Of the author's, scored for perplexity.")] = None,
     answers: Annotated[int | None, typer.Option(min=1, help="Prompts that each model answers.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of choosing, generating and resampling.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of choosing and resampling.")] = 0,
     again: Annotated[bool, typer.Option("--again", help="Ask everything anew.")] = False,
 ) -> None:
     """Measure a version on documents it has not seen, beside base, production and another author's twin."""

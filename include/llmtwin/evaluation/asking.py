@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -101,8 +100,7 @@ def ask(asked: Asked, lineup: Lineup, vllm: Vllm, settings: Settings) -> Given:
             theirs = [(one.messages, one.text) for one in asked.other_texts]
             given.other_surprises[role] = vllm.surprises(model, theirs)
         for prompts, answers in ((asked.prompts, given.answers), (asked.grounded, given.grounded)):
-            seeded = [(one.messages, _seed(one, options.seed)) for one in prompts]
-            answers[role] = vllm.answers(model, seeded, **sampling)
+            answers[role] = vllm.answers(model, [one.messages for one in prompts], **sampling)
     return given
 
 
@@ -123,9 +121,3 @@ def _dataset_of_control(settings: Settings, lineup: Lineup) -> Dataset | None:
         return open_dataset(settings, lineage.dataset)
     except DatasetError:
         return None
-
-
-def _seed(prompt: Prompt, seed: int) -> int:
-    """Return a seed of the prompt's own, so that what one prompt draws does not depend on the others."""
-    digest = hashlib.sha256(f"{seed}\0{prompt.document}\0{prompt.messages[-1]['content']}".encode()).digest()
-    return int.from_bytes(digest[:4])

@@ -30,7 +30,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    seed: int = Field(default=0, ge=0, description="of what is chosen, generated and resampled")
+    seed: int = Field(default=0, ge=0, description="of what is chosen and resampled")
     texts: int = Field(default=40, ge=1, description="of the author's, scored for perplexity, of each author")
     answers: int = Field(default=24, ge=1, description="prompts without passages that each model answers")
     grounded_answers: int = Field(default=12, ge=0, description="prompts with passages that each model answers")

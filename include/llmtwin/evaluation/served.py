@@ -100,20 +100,21 @@ class Vllm:
         """
         return parallel(_SCORING, lambda text: self._surprise(model, *text), texts)
 
-    def answers(
-        self, model: Model, prompts: Sequence[tuple[Sequence[Message], int]], **sampling: float
-    ) -> list[Answer | None]:
+    def answers(self, model: Model, prompts: Sequence[Sequence[Message]], **sampling: float) -> list[Answer | None]:
         """Return a model's answer to each prompt; None where the prompt leaves no room in the window.
+
+        Requests carry no seed: where a prompt is read in pieces, vLLM 0.32 on the CPU ends its process on one. Answers
+        are kept instead, so an evaluation that is run again judges the same ones.
 
         Args:
             model: Loaded already.
-            prompts: Of each, the messages and the seed.
+            prompts: The messages of each.
             sampling: ``max_tokens``, ``temperature``, ``top_p``.
 
         Raises:
             VllmError: vLLM is gone, or refuses.
         """
-        return parallel(_ANSWERING, lambda prompt: self._answer(model, *prompt, sampling), prompts)
+        return parallel(_ANSWERING, lambda prompt: self._answer(model, prompt, sampling), prompts)
 
     def _surprise(self, model: Model, prompt: Sequence[Message], text: str) -> Surprise | None:
         before = self._tokens(prompt, add_generation_prompt=True)
@@ -141,11 +142,11 @@ class Vllm:
             self._journal.remember(["surprise", self._server, model.identity, start, body], ask)
         )
 
-    def _answer(self, model: Model, prompt: Sequence[Message], seed: int, sampling: dict[str, float]) -> Answer | None:
+    def _answer(self, model: Model, prompt: Sequence[Message], sampling: dict[str, float]) -> Answer | None:
         room = self.window - len(self._tokens(prompt, add_generation_prompt=True))
         if room < 1:
             return None
-        body = {"messages": list(prompt), "seed": seed, **sampling, "max_tokens": min(sampling["max_tokens"], room)}
+        body = {"messages": list(prompt), **sampling, "max_tokens": min(sampling["max_tokens"], room)}
 
         def ask() -> dict[str, Any]:
             found = self._post("/v1/chat/completions", {"model": model.name, **body})
