@@ -52,10 +52,12 @@ def run_stages(run: Run, stage: str, checkpoint: Path | None) -> None:
         checkpoint: Of that stage, to go on from; None: from its beginning.
 
     Raises:
-        RecipeError: The tokenizer has no chat template, or no example fits into a sequence.
+        RecipeError: The tokenizer has no chat template, no example fits into a sequence, or there are too few GPUs.
         DatasetError: The dataset is not what it was.
     """
     recipe = run.read_recipe()
+    if (found := PartialState(cpu=not torch.cuda.is_available()).num_processes) != recipe.num_processes:
+        raise RecipeError(f"num_processes is {recipe.num_processes}, and there are {found}: is there a GPU for each?")
     settings = get_settings().model_copy(update={"base_model": recipe.base_model})
     path = base_model_path(settings, Path(sys.executable))
     tokenizer = load_tokenizer(path, recipe)
