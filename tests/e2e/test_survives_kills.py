@@ -43,7 +43,7 @@ pytestmark = pytest.mark.stack
 
 CREATED, UPDATED, DELETED = 200, 50, 30
 STEPS = ("drain", "clean", "embed")  # chunk writes nothing but a file, which clean does too
-QUIET_WITHIN_SECONDS = 180
+QUIET_WITHIN_SECONDS = 600
 
 
 class MortalServer:
