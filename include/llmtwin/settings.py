@@ -146,6 +146,9 @@ class Settings(BaseSettings):
         default="none", description="all but none want a GPU; awq wants a model that is quantized so"
     )
     registry_dir: Path | None = Field(default=None, description="adapters and their index; default: data_dir/registry")
+    registry_url: str | None = Field(
+        default=None, description="where `llmtwin registry push` and `pull` copy it to and from: s3://bucket/path"
+    )
 
     # Training, and what is recorded of it
     runs_dir: Path | None = Field(default=None, description="training runs; default: data_dir/runs")

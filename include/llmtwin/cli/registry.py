@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from llmtwin.promotion import Decision, Switch
     from llmtwin.registry import Version
+    from llmtwin.settings import Settings
+
+registry_app = typer.Typer(help="The registry in an object store, see LLMTWIN_REGISTRY_URL.", no_args_is_help=True)
 
 _COLORS = {"candidate": "yellow", "accepted": "cyan", "production": "green", "archived": "dim"}
 
@@ -21,6 +24,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
     for command in (versions, promote, rollback):
         app.command()(command)
+    app.add_typer(registry_app, name="registry")
 
 
 def versions() -> None:
@@ -94,6 +98,36 @@ def rollback() -> None:
     began = time.monotonic()
     switch = promotion.rollback(get_settings())
     _report(Console(), switch, time.monotonic() - began)
+
+
+@registry_app.command()
+def push() -> None:
+    """Copy versions and index to the object store; refuses when that has changed since."""
+    from llmtwin import registry
+    from llmtwin.settings import get_settings
+
+    settings = get_settings()
+    copied = registry.push(registry.Registry(settings.registry), _store_url(settings))
+    typer.echo(f"copied: {', '.join(copied) or 'no version, only what became of them'}")
+
+
+@registry_app.command()
+def pull() -> None:
+    """Copy versions and index from the object store; refuses when this registry has changed since."""
+    from llmtwin import registry
+    from llmtwin.settings import get_settings
+
+    settings = get_settings()
+    copied = registry.pull(registry.Registry(settings.registry), _store_url(settings))
+    typer.echo(f"copied: {', '.join(copied) or 'no version, only what became of them'}")
+
+
+def _store_url(settings: Settings) -> str:
+    from llmtwin.errors import SettingsError
+
+    if settings.registry_url is None:
+        raise SettingsError("name an object store in LLMTWIN_REGISTRY_URL: s3://bucket/path, or file:///mnt/share")
+    return settings.registry_url
 
 
 def decision_panel(decision: Decision) -> RenderableType:

@@ -122,19 +122,25 @@ def promote(console: Console, settings: Settings, api: AirflowApi, version: str,
     from llmtwin.registry import Registry, Status
 
     run = _Run(PROMOTE, _run_about(console, api, version))
-    _follow(console, settings, api, run, until=lambda: api.question(PROMOTE, run.run_id, "approve") is not None)
-    decision = promotion.prepare_decision(version, settings)
-    console.print(decision_panel(decision))
-    if api.question(PROMOTE, run.run_id, "approve"):
+
+    def asked() -> bool:
+        return api.question(PROMOTE, run.run_id, "approve") is not None
+
+    _follow(console, settings, api, run, until=asked)
+    console.print(decision_panel(promotion.prepare_decision(version, settings)))
+    if asked():
         url = airflow_url(settings)
         console.print(f"report: {url}/llmtwin/evaluations/{version}/report.html")
-        if option := _decision(version, yes):
-            reason = "" if option == "Approve" or yes else typer.prompt("Why not?", default="")
+        option = _decision(version, yes)
+        if option is None:
+            console.print(f"waiting for a decision under Required Actions: {run.url(url)}")
+            _follow(console, settings, api, run)
+        reason = typer.prompt("Why not?", default="") if option == "Reject" else ""
+        # Airflow asks once more when an answer comes before its scheduler has noted that the task waits for one.
+        while option is not None and asked():
             if not api.answer(PROMOTE, run.run_id, "approve", option, reason=reason):
                 console.print("somebody has decided in the meantime", style="yellow")
-        else:
-            console.print(f"waiting for a decision under Required Actions: {run.url(url)}")
-        _follow(console, settings, api, run)
+            _follow(console, settings, api, run, until=asked)
     found = Registry(settings.registry).get(version)
     if found.status is not Status.PRODUCTION:
         console.print(f"version {version} is {found.status}: {found.reason}", style="red", markup=False)

@@ -17,14 +17,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import EllipsisType
-from typing import Literal
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from llmtwin.errors import RegistryError
-from llmtwin.files import durable, sync_folder, write_json
+from llmtwin.files import durable, sync_folder
 from llmtwin.registry.adapter import digest_of, read_adapter
+from llmtwin.registry.index import Index
 from llmtwin.registry.version import Lineage, Status, Version
 
 _LOCK_SECONDS = 30.0
@@ -102,7 +102,7 @@ class Registry:
         """
         adapter = read_adapter(source)
         adapter.require_servable(base_model, max_rank)
-        with self._writing() as index:
+        with self.locked() as index:
             number = 1 + max([0, *(int(name) for name in self._taken(index) if name.isdecimal())])
             target = self.adapters / str(number)
             self._copy(adapter.files, target)
@@ -124,7 +124,7 @@ class Registry:
         Raises:
             RegistryError: There is no such version, or it is no candidate.
         """
-        with self._writing() as index:
+        with self.locked() as index:
             return index.move(version, Status.ACCEPTED, {Status.CANDIDATE})
 
     def promote(self, version: str, *, over: str | EllipsisType | None = ...) -> Version:
@@ -137,7 +137,7 @@ class Registry:
         Raises:
             RegistryError: There is no such version, it was never accepted, or another one is in production.
         """
-        with self._writing() as index:
+        with self.locked() as index:
             found = index.get(version)
             was_served = found.status is Status.ARCHIVED and found.promoted_at is not None
             if found.status is not Status.ACCEPTED and not was_served:
@@ -167,7 +167,7 @@ class Registry:
         Raises:
             RegistryError: Nothing was served before, or another one is in production.
         """
-        with self._writing() as index:
+        with self.locked() as index:
             index.require_production(over)
             before = index.before()
             index.history.pop()
@@ -193,33 +193,38 @@ class Registry:
         Raises:
             RegistryError: There is no such version, or it is in production.
         """
-        with self._writing() as index:
+        with self.locked() as index:
             return index.move(version, Status.ARCHIVED, {Status.CANDIDATE, Status.ACCEPTED}, reason)
 
-    def _read(self) -> _Index:
-        try:
-            return _Index.model_validate_json(self._index.read_bytes())
-        except FileNotFoundError:
-            return _Index()
-        except ValidationError as error:
-            reason = error.errors()[0]["msg"]
-            raise RegistryError(f"{self._index} is damaged ({reason}): restore it from a backup") from error
-
     @contextmanager
-    def _writing(self) -> Iterator[_Index]:
-        """Hold the lock; the index is written when the block ends without an error."""
+    def locked(self) -> Iterator[Index]:
+        """Hold the lock; the index is written when the block ends without an error.
+
+        Raises:
+            RegistryError: The index is damaged, or another writer does not end.
+        """
         self.adapters.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self.folder / "index.lock", timeout=_LOCK_SECONDS):
                 index = self._read()
                 yield index
-                write_json(self._index, index.model_dump(mode="json"), indent=True)
+                with durable(self._index) as file:
+                    file.write(index.to_json())
         except Timeout as error:
             raise RegistryError(
                 f"another program has been writing to {self.folder} for {_LOCK_SECONDS:.0f} s"
             ) from error
 
-    def _taken(self, index: _Index) -> set[str]:
+    def _read(self) -> Index:
+        try:
+            return Index.model_validate_json(self._index.read_bytes())
+        except FileNotFoundError:
+            return Index()
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise RegistryError(f"{self._index} is damaged ({reason}): restore it from a backup") from error
+
+    def _taken(self, index: Index) -> set[str]:
         """Return every version's name, also of a folder that a crash left without its line in the index."""
         return {version.version for version in index.versions} | {path.name for path in self.adapters.iterdir()}
 
@@ -236,53 +241,3 @@ class Registry:
         finally:
             shutil.rmtree(working, ignore_errors=True)
         sync_folder(self.adapters)
-
-
-class _Index(BaseModel):
-    """What ``index.json`` holds."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    layout: Literal[1] = 1
-    versions: list[Version] = []
-    history: list[str] = []
-    """The versions that went into production one after the other; the last one is there now."""
-
-    def get(self, version: str) -> Version:
-        for found in self.versions:
-            if found.version == version:
-                return found
-        known = ", ".join(found.version for found in self.versions) or "none yet"
-        raise RegistryError(f"there is no version {version!r} in the registry: {known}")
-
-    def move(self, version: str, to: Status, sources: set[Status], reason: str | None = None) -> Version:
-        found = self.get(version)
-        if found.status not in sources:
-            raise RegistryError(f"version {version} is {found.status} and cannot become {to}")
-        return self._replace(found.model_copy(update={"status": to, "reason": reason}))
-
-    def production(self) -> Version | None:
-        return next((found for found in self.versions if found.status is Status.PRODUCTION), None)
-
-    def before(self) -> Version | None:
-        if not self.history:
-            raise RegistryError("no version is in production: there is nothing to roll back from")
-        return self.get(self.history[-2]) if len(self.history) > 1 else None
-
-    def require_production(self, version: str | EllipsisType | None) -> None:
-        found = self.production()
-        if version is not ... and (found.version if found else None) != version:
-            now = f"version {found.version} is" if found else "no version is"
-            raise RegistryError(f"{now} in production by now, and not {version or 'none'}: evaluate and decide again")
-
-    def put_into_production(self, version: str | None, reason: str) -> None:
-        """Archive what is there, for this reason; None leaves nothing in its place."""
-        if found := self.production():
-            self._replace(found.model_copy(update={"status": Status.ARCHIVED, "reason": reason}))
-        if version:
-            now = {"status": Status.PRODUCTION, "promoted_at": datetime.now(UTC), "reason": None}
-            self._replace(self.get(version).model_copy(update=now))
-
-    def _replace(self, version: Version) -> Version:
-        self.versions = [version if found.version == version.version else found for found in self.versions]
-        return version
