@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,7 +33,9 @@ _POLL_SECONDS = 0.25
 _STOP_SECONDS = 20.0
 
 
-def lines_of(run: Run, recipe: Recipe, settings: Settings, stage: str, checkpoint: Path | None) -> Iterator[Line]:
+def lines_of(
+    run: Run, recipe: Recipe, settings: Settings, stage: str, checkpoint: Path | None
+) -> Generator[Line, None, None]:
     """Train; yield the lines of the journal, from its beginning on, as they come.
 
     Args:

@@ -17,6 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import orjson
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from llmtwin.errors import TrainingError
@@ -147,8 +148,6 @@ def read_run(folder: Path) -> Run:
     Raises:
         TrainingError: Its ``run.json`` is damaged.
     """
-    import orjson
-
     file = folder / _FILE
     try:
         return Run.model_validate({**orjson.loads(file.read_bytes()), "folder": folder})
@@ -157,7 +156,11 @@ def read_run(folder: Path) -> Run:
 
 
 def runs(settings: Settings) -> list[Run]:
-    """Return all runs, the oldest first; what has no readable ``run.json`` is none."""
+    """Return all runs, the oldest first.
+
+    Raises:
+        TrainingError: The ``run.json`` of one is damaged; names it.
+    """
     found = [read_run(file.parent) for file in settings.runs.glob(f"[!.]*/{_FILE}")]
     return sorted(found, key=lambda run: (run.created_at, run.run_id))
 

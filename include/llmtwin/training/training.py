@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -136,11 +137,13 @@ def _record(run: Run, settings: Settings, watch: Watch | None) -> Run:
         resumed_online = run.experiment is not None and tracking.is_online(comet)
         run = run.changed(experiment=comet.get_key())
         _describe(comet, run, recipe)
-        for line in _lines(run, recipe, settings, stage, checkpoint):
-            if not resumed_online or (STAGES.index(line["stage"]), line["step"]) > known:
-                _log(comet, line)
-            if watch:
-                watch(line)
+        # Closed at once also when something here fails: then the training process ends.
+        with closing(_lines(run, recipe, settings, stage, checkpoint)) as lines:
+            for line in lines:
+                if not resumed_online or (STAGES.index(line["stage"]), line["step"]) > known:
+                    _log(comet, line)
+                if watch:
+                    watch(line)
         run = _with_results(run)
         comet.log_metrics({f"final_{name}": value for name, value in run.metrics.items()})
         if run.facts:
@@ -159,11 +162,15 @@ def _where_to_go_on(run: Run, recipe: Recipe) -> tuple[str, Path | None]:
     return STAGES[0], None
 
 
-def _lines(run: Run, recipe: Recipe, settings: Settings, stage: str, checkpoint: Path | None) -> Iterable[Line]:
+def _lines(
+    run: Run, recipe: Recipe, settings: Settings, stage: str, checkpoint: Path | None
+) -> Generator[Line, None, None]:
+    """Train, unless that is done; yield the lines of the journal."""
     if run.adapter.is_dir():
-        return run.journal.lines()
-    run.journal.cut_back(stage, checkpoints.step_of(checkpoint), stages(recipe))
-    return process.lines_of(run, recipe, settings, stage, checkpoint)
+        yield from run.journal.lines()
+    else:
+        run.journal.cut_back(stage, checkpoints.step_of(checkpoint), stages(recipe))
+        yield from process.lines_of(run, recipe, settings, stage, checkpoint)
 
 
 def _describe(comet: CometExperiment, run: Run, recipe: Recipe) -> None:
@@ -200,7 +207,7 @@ def _metrics(lines: list[Line]) -> dict[str, float]:
             figures = {f"{name}_before": value for name, value in figures.items()}
         metrics |= {prefix + name: float(value) for name, value in figures.items()}
         metrics[f"{prefix}steps"] = float(line["step"])
-    if "eval_loss" in metrics:
+    if {"eval_loss", "eval_loss_before"} <= metrics.keys():
         metrics["eval_perplexity"] = math.exp(metrics["eval_loss"])
         metrics["eval_perplexity_before"] = math.exp(metrics["eval_loss_before"])
     return {name: value for name, value in metrics.items() if math.isfinite(value)}

@@ -9,14 +9,14 @@ import pytest
 from tests.tiny_llama import save_dataset
 
 from llmtwin.errors import DatasetError, LlmtwinError, RecipeError, TrainingError
-from llmtwin.settings import Settings
+from llmtwin.settings import SMOLLM2, Settings
 from llmtwin.training import Recipe, Status, new_run, open_run, read_recipe, register, runs
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Settings with a dataset of Ana Núñez."""
-    settings = Settings(data_dir=tmp_path, runs_dir=None, datasets_dir=None, vllm_max_lora_rank=16)
+    settings = Settings(data_dir=tmp_path, runs_dir=None, datasets_dir=None, base_model=SMOLLM2, vllm_max_lora_rank=16)
     save_dataset(settings.datasets)
     return settings
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import DistributedType, PartialState
+from accelerate import PartialState
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
@@ -82,16 +83,19 @@ def dtype(recipe: Recipe) -> torch.dtype:
 
 
 def is_sharded() -> bool:
-    """Tell whether the model is spread over several GPUs (FSDP), which places it itself."""
-    return bool(PartialState().distributed_type == DistributedType.FSDP)
+    """Tell whether accelerate was told to spread the model over several GPUs (FSDP), and so places it itself."""
+    return os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
 
 
 def keep_adapter_precise(model: Any) -> None:
     """Make the adapter's weights float32, whatever the base model's are.
 
     trl makes them bfloat16 on a quantized base model, whose eight bits swallow small updates; and a checkpoint would
-    be loaded as float32, so that a resumed run would go another way than one that was never interrupted.
+    be loaded as float32, so that a resumed run would go another way than one that was never interrupted. Not under
+    FSDP, which shards what has one type.
     """
+    if is_sharded():
+        return
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(torch.float32)
