@@ -13,7 +13,7 @@ from tests.integration.promotion.conftest import Gateway, ScriptedVllm, Train
 from typer.testing import CliRunner
 
 from llmtwin.cli import app
-from llmtwin.errors import EvaluationError, PromotionError, RegistryError
+from llmtwin.errors import EvaluationError, PromotionError, RegistryError, SettingsError
 from llmtwin.registry import Lineage, Registry
 from llmtwin.settings import get_settings, settings_environment
 
@@ -96,3 +96,15 @@ def test_rollback_says_what_twin_is_now_and_how_long_it_took(
     assert isinstance(llmtwin("rollback").exception, RegistryError)
     # What was served before may be so again, and needs no evaluation for it.
     assert "is version 2 now" in llmtwin("promote", "2", "--yes").output
+
+
+def test_the_registry_is_copied_to_where_a_setting_says(
+    llmtwin: Llmtwin, own: Gateway, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train()
+    assert isinstance(llmtwin("registry", "push").exception, SettingsError)
+    monkeypatch.setenv("LLMTWIN_REGISTRY_URL", f"file://{tmp_path / 'share'}")
+    get_settings.cache_clear()
+    assert llmtwin("registry", "push").output == "copied: 1\n"
+    assert (tmp_path / "share" / "index.json").is_file()
+    assert llmtwin("registry", "pull").output == "copied: no version, only what became of them\n"
