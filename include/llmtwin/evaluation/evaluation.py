@@ -27,6 +27,7 @@ from llmtwin.evaluation.result import ANSWERS, Evaluation, ModelCard, Options, P
 from llmtwin.evaluation.served import Vllm
 from llmtwin.registry import Registry, Version
 from llmtwin.settings import Settings
+from llmtwin.training.revision import code_revision
 
 
 def evaluate(
@@ -94,7 +95,7 @@ def evaluate(
             notes=findings.notes,
             documents=documents,
             samples=samples,
-            provenance=_provenance(given, others, vllm, judge, time.monotonic() - started),
+            provenance=_provenance(settings, given, others, vllm, judge, time.monotonic() - started),
         )
         return publish(settings, evaluation)
 
@@ -130,7 +131,7 @@ def _dataset_of(version: Version) -> str:
 
 
 def _provenance(
-    given: Given, others: Sequence[OtherAuthor], vllm: Vllm, judge: str | None, seconds: float
+    settings: Settings, given: Given, others: Sequence[OtherAuthor], vllm: Vllm, judge: str | None, seconds: float
 ) -> Provenance:
     surprises = [one for by in (given.surprises, given.other_surprises) for found in by.values() for one in found]
     answers = [one for by in (given.answers, given.grounded) for found in by.values() for one in found]
@@ -139,6 +140,7 @@ def _provenance(
         vllm=vllm.version,
         judge=judge,
         references={other.name: other.source for other in others},
+        code_revision=code_revision(settings.home),
         llmtwin=__version__,
         seconds=round(seconds, 1),
         scored_tokens=sum(one.tokens for one in surprises if one),

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from llmtwin.evaluation.asking import Asked, Given, answered_by_all
-from llmtwin.evaluation.finding import measure_retrieval
 from llmtwin.evaluation.findings import Findings
 from llmtwin.evaluation.intervals import FEW_DOCUMENTS
 from llmtwin.evaluation.journal import Journal
 from llmtwin.evaluation.judging import measure_by_judge
 from llmtwin.evaluation.lineup import BASE, CANDIDATE, CONTROL, PRODUCTION, Lineup
 from llmtwin.evaluation.material import OtherAuthor, Prompt, training_texts
-from llmtwin.evaluation.perplexity import Surprise, bits_apart, by_document, perplexity, ratio
+from llmtwin.evaluation.perplexity import bits_apart, by_document, perplexity, ratio
 from llmtwin.evaluation.result import DocumentFigures, Sample, Written
+from llmtwin.evaluation.searching import measure_retrieval
 from llmtwin.evaluation.voice import measure_voice
 from llmtwin.evaluation.writing import measure_grounding, measure_writing
 from llmtwin.settings import Settings
-
-ByDocument = Mapping[str, Surprise]
 
 
 def measure(

@@ -18,7 +18,6 @@ _CITATION = regex.compile(r"\[\d{1,3}\]")
 _MARKUP = regex.compile(
     r"^[ \t]*(?:#{1,6}|>+|[-*+]|\d{1,3}[.)])[ \t]+|[*_~]{1,3}(?=\S)|(?<=\S)[*_~]{1,3}|\|", regex.MULTILINE
 )
-_SENTENCE = regex.compile(r"(?<=[.!?…。！？])[\"'”’)\]]*\s+|\n{2,}")
 
 
 def prose(markdown: str) -> str:
@@ -35,11 +34,6 @@ def prose(markdown: str) -> str:
 def words(text: str) -> list[str]:
     """Return the words in order, letter case folded and apostrophes made one."""
     return [word.replace("’", "'").casefold() for word in _WORD.findall(text)]
-
-
-def sentences(text: str) -> list[str]:
-    """Return the sentences, each with at least one word."""
-    return [sentence.strip() for sentence in _SENTENCE.split(text) if _WORD.search(sentence)]
 
 
 @cache

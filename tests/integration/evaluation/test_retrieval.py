@@ -8,9 +8,9 @@ from tests.documents import article
 from tests.styles import ANA, BEN, save_dataset, write_as
 
 from llmtwin.documents import User
-from llmtwin.evaluation.finding import measure_retrieval
 from llmtwin.evaluation.findings import Findings
 from llmtwin.evaluation.material import Prompt, other_authors
+from llmtwin.evaluation.searching import measure_retrieval
 from llmtwin.settings import Settings
 
 pytestmark = pytest.mark.stack

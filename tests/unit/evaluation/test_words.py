@@ -1,6 +1,6 @@
 import pytest
 
-from llmtwin.evaluation.words import first_words, function_words, prose, sentences, words
+from llmtwin.evaluation.words import first_words, function_words, prose, words
 
 
 @pytest.mark.parametrize(
@@ -29,10 +29,6 @@ def test_words_are_letters_with_apostrophes_in_one_case() -> None:
     ]
     assert words("'quoted'") == ["quoted"]
     assert words("日本 123") == ["日本"]
-
-
-def test_sentences_hold_words() -> None:
-    assert sentences("One. Two!  … Three?\n\nFour") == ["One.", "Two!", "Three?", "Four"]
 
 
 def test_the_beginning_of_a_text_is_cut_after_a_word() -> None:
