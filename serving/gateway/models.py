@@ -146,9 +146,20 @@ class Models:
 
     async def _list(self) -> list[dict[str, Any]]:
         if monotonic() - self._read_at >= _FRESH_SECONDS:
-            self._cards = (await self._upstream.get("/v1/models"))["data"]
+            cards = (await self._upstream.get("/v1/models")).get("data")
+            if not isinstance(cards, list) or not all(map(_is_card, cards)):
+                isinstance(card, dict) and _CARD <= card.keys() for card in cards
+            ):
+                raise self._upstream.foreign()
+            self._cards = cards
             self._read_at = monotonic()
         return self._cards
+
+
+def _is_card(found: Any) -> bool:
+    if not isinstance(found, dict) or "id" not in found:
+        return False
+    return bool(found.get("parent")) or {"root", "max_model_len"} <= found.keys()
 
 
 def _card(name: str, version: Version | None, **more: str) -> dict[str, Any]:

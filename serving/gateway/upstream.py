@@ -80,15 +80,18 @@ class Upstream:
         """Return what vLLM answers to a question about itself; ``{}`` for an empty answer.
 
         Raises:
-            ApiError: vLLM is down (503) or failed (502).
+            ApiError: vLLM is down (503) or failed (502), or it is something else that answers (502).
         """
         response = await self._send("GET", path, None, "")
         try:
             body = await self._read(response)
         finally:
             response.release()
-        if response.status >= 400:
+        if response.status >= 500:
             raise refusal(response.status, body)
+        if response.status >= 400:
+            # Not the client's fault, who asked for something else.
+            raise self.foreign()
         return self.parse(body) if body else {}
 
     def parse(self, body: bytes) -> dict[str, Any]:
@@ -102,10 +105,14 @@ class Upstream:
         except orjson.JSONDecodeError:
             answer = None
         if not isinstance(answer, dict):
-            raise ApiError(
-                502, f"what answers at {redacted(self.url)} is no vLLM: see LLMTWIN_VLLM_URL", code="model_failed"
-            )
+            raise self.foreign()
         return answer
+
+    def foreign(self) -> ApiError:
+        """Return the error of a server that does not answer as vLLM does."""
+        return ApiError(
+            502, f"what answers at {redacted(self.url)} is no vLLM: see LLMTWIN_VLLM_URL", code="model_failed"
+        )
 
     async def read(self, response: aiohttp.ClientResponse) -> bytes:
         """Return the body of an answer.

@@ -82,9 +82,10 @@ def test_a_model_with_a_name_without_end(gateway: Gateway, path: str) -> None:
     assert require_error(gateway.http.post(f"/v1/{path}", json=body), 400, None)["param"] == "model"
 
 
-@pytest.mark.parametrize("content", ["<html>welcome</html>", "[]", '"text"'])
-def test_something_else_where_vllm_should_be(serve: Serve, web: WebServer, content: str) -> None:
-    web.serve("/v1/models", content)
+@pytest.mark.parametrize("content", ["<html>welcome</html>", "[]", '"text"', "{}", '{"data": [{"id": "gpt-9"}]}', None])
+def test_something_else_where_vllm_should_be(serve: Serve, web: WebServer, content: str | None) -> None:
+    if content is not None:
+        web.serve("/v1/models", content)
     response = serve(vllm_url=web.url).http.post("/v1/chat/completions", json={"model": "base", "messages": QUESTION})
     assert "is no vLLM" in require_error(response, 502, "model_failed")["message"]
 
