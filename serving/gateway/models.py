@@ -63,6 +63,7 @@ class Models:
 
         Raises:
             ApiError: There is no such model (404), or vLLM is down (503) or refuses the adapter (502).
+            RegistryError: The index or the adapter's files are damaged.
         """
         if asked == BASE:
             return Served((await self.base())["id"], is_twin=False)
@@ -126,6 +127,7 @@ class Models:
         async with self._loading:
             if any(card["id"] == version.served_name for card in await self._list()):
                 return
+            await asyncio.to_thread(self._registry.verify, version.version)
             folder = self._registry.folder_of(version.version)
             body = orjson.dumps({"lora_name": version.served_name, "lora_path": str(folder)})
             try:
@@ -148,8 +150,6 @@ class Models:
         if monotonic() - self._read_at >= _FRESH_SECONDS:
             cards = (await self._upstream.get("/v1/models")).get("data")
             if not isinstance(cards, list) or not all(map(_is_card, cards)):
-                isinstance(card, dict) and _CARD <= card.keys() for card in cards
-            ):
                 raise self._upstream.foreign()
             self._cards = cards
             self._read_at = monotonic()
