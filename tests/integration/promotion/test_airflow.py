@@ -130,10 +130,12 @@ def status(settings: Settings, version: Version) -> str:
 
 
 def test_a_trained_candidate_is_served_after_an_approval_over_the_api(
-    installation: tuple[Gateway, LocalStack], settings: Settings, api: AirflowApi, candidate: Version
+    installation: tuple[Gateway, LocalStack], settings: Settings, api: AirflowApi, candidate: Version, tmp_path: Path
 ) -> None:
     """As train_twin ends: its asset is updated, which starts the run; then the driver of `make twin` takes over."""
     gateway = installation[0]
+    # The event names its version: a newer candidate is not taken for it.
+    Registry(settings.registry).register(save_adapter(tmp_path / "newer", seed=99), BASE_MODEL, 16)
     eventually(lambda: call(api, "GET", f"/api/v2/dags/{DAG}").is_success)
     [asset] = call(api, "GET", "/api/v2/assets", params={"name_pattern": "twin_candidates"}).json()["assets"]
     event = {"asset_id": asset["id"], "extra": {"version": candidate.version}}

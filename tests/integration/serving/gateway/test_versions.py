@@ -72,3 +72,19 @@ def test_a_damaged_registry_is_503(own: Gateway, registry: Registry) -> None:
     response = own.http.post("/v1/chat/completions", json=body)
     assert (response.status_code, response.json()["error"]["code"]) == (503, "registry_unavailable")
     assert own.http.post("/v1/chat/completions", json=body | {"model": "base"}).status_code == 200
+
+
+def test_an_adapter_that_was_exchanged_is_not_loaded_and_rollback_leads_out(
+    own: Gateway, vllm: ScriptedVllm, registry: Registry
+) -> None:
+    registry.accept("2")
+    registry.promote("2")
+    weights = registry.folder_of("2") / "adapter_model.safetensors"
+    weights.chmod(0o644)
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(openai.InternalServerError, match="registry"):
+        ask(own, "twin")
+    assert vllm.loaded == set()
+    registry.rollback()
+    assert ask(own, "twin") == "twin@1"
