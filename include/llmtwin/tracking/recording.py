@@ -73,7 +73,10 @@ def experiment(
             yield comet
         except BaseException as error:
             comet.log_other("failed", f"{type(error).__name__}: {error}"[:1000])
-            _end(comet, Path(folder))
+            try:
+                _end(comet, Path(folder))
+            except TrackingError as also:
+                log.warning(str(also))  # what went wrong first matters more
             raise
         _end(comet, Path(folder))
 

@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,11 +120,11 @@ def resume(run: Run, settings: Settings, watch: Watch | None = None) -> Run:
         )
         try:
             return _record(run, settings, watch)
-        except LlmtwinError as error:
-            open_run(settings, run.run_id).changed(status=Status.FAILED, error=str(error))
-            raise
         except BaseException as error:
-            open_run(settings, run.run_id).changed(status=Status.FAILED, error=f"stopped by {type(error).__name__}")
+            why = str(error) if isinstance(error, LlmtwinError) else f"stopped by {type(error).__name__}"
+            # On a full disk even this may be too much; then what is raised still says why.
+            with suppress(OSError):
+                open_run(settings, run.run_id).changed(status=Status.FAILED, error=why)
             raise
 
 
@@ -170,7 +170,12 @@ def _lines(
         yield from run.journal.lines()
     else:
         run.journal.cut_back(stage, checkpoints.step_of(checkpoint), stages(recipe))
-        yield from process.lines_of(run, recipe, settings, stage, checkpoint)
+        try:
+            yield from process.lines_of(run, recipe, settings, stage, checkpoint)
+        finally:
+            # Half a checkpoint is of no use, and on a full disk what is written next needs its room.
+            for one in stages(recipe):
+                checkpoints.newest(run.checkpoints / one)
 
 
 def _describe(comet: CometExperiment, run: Run, recipe: Recipe) -> None:

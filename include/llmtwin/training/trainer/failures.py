@@ -11,7 +11,7 @@ from pathlib import Path
 
 from llmtwin.errors import LlmtwinError, TrainingError, TrainingMemoryError
 from llmtwin.files import write_json
-from llmtwin.training import memory
+from llmtwin.training import checkpoints, memory
 from llmtwin.training.process import FAILURE
 from llmtwin.training.recipe import read_recipe
 
@@ -30,10 +30,17 @@ def explained(folder: Path) -> Iterator[None]:
         traceback.print_exc()
         told = _explanation(error, folder)
         try:
-            write_json(folder / FAILURE, {"error": type(told).__name__, "message": str(told)})
+            _write(told, folder)
         except OSError:
-            print(f"error: {told}", file=sys.stderr)  # noqa: T201 - the log may have room where a new file has none
+            # The disk is full; half a checkpoint is of no use, and takes the room that this needs.
+            for stage in (folder / "checkpoints").iterdir():
+                checkpoints.newest(stage)
+            _write(told, folder)
         sys.exit(1)
+
+
+def _write(told: LlmtwinError, folder: Path) -> None:
+    write_json(folder / FAILURE, {"error": type(told).__name__, "message": str(told)})
 
 
 def _explanation(error: Exception, folder: Path) -> LlmtwinError:
