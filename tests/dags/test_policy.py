@@ -12,7 +12,7 @@ from tests.dags.conftest import DAGS
 if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
 
-FILES = {"crawl_sources": 1, "promote_twin": 1, "sync_features": 1, "train_twin": 1}
+FILES = {"build_datasets": 1, "crawl_sources": 1, "promote_twin": 1, "sync_features": 1, "train_twin": 1}
 
 
 def test_every_file_holds_the_dags_it_should(dagbag: DagBag) -> None:
