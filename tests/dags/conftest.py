@@ -70,7 +70,7 @@ def api(airflow: None) -> Iterator[TestClient]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS", "True")
-        patch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "a secret for tests, as long as sha-512 wants one to be: 64 bytes or more")
+        patch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "as long as SHA-512 wants one to be, " * 2)
         purge_cached_app()
         with TestClient(create_app(apps="core"), base_url="http://testserver") as client:
             token = client.get("/auth/token").json()["access_token"]
