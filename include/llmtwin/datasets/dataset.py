@@ -46,7 +46,7 @@ class Dataset:
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        """All that is known about it: see docs/training.md.
+        """All that is known about it: see docs/datasets.md.
 
         Raises:
             DatasetError: The file is missing or damaged.

@@ -59,7 +59,7 @@ class Journal:
                 reply = Reply.model_validate_json(line)
             except ValidationError:
                 continue
-            self._replies[reply.key] = reply
+            self._replies.setdefault(reply.key, reply)
         self._file.truncate(whole)
         return self
 
@@ -70,14 +70,18 @@ class Journal:
         """Return the answer to a request; None where it was never given."""
         return self._replies.get(key)
 
-    def add(self, reply: Reply) -> None:
-        """Keep an answer; it is safe from a power cut when this returns.
+    def add(self, reply: Reply) -> Reply:
+        """Keep an answer, unless its request was answered meanwhile; return the one that is kept.
+
+        It is safe from a power cut when this returns.
 
         Raises:
             OSError: The disk is full, say. What was kept before is whole.
         """
         line = reply.model_dump_json().encode() + b"\n"
         with self._lock:
+            if (earlier := self._replies.get(reply.key)) is not None:
+                return earlier
             end = self._file.seek(0, os.SEEK_END)
             try:
                 rest = memoryview(line)
@@ -88,6 +92,7 @@ class Journal:
                 self._file.truncate(end)
                 raise
             self._replies[reply.key] = reply
+            return reply
 
 
 def key_of(request: dict[str, Any], attempt: int) -> str:

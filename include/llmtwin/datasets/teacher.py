@@ -155,8 +155,7 @@ class Teacher:
         reply = self.journal.get(key)
         fresh = reply is None
         if reply is None:
-            reply = self._fetch(request, key)
-            self.journal.add(reply)
+            reply = self.journal.add(self._fetch(request, key))
         with self._lock:
             self.used.add(reply)
             if fresh:

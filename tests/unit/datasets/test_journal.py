@@ -34,6 +34,14 @@ def test_what_was_added_is_there_again(tmp_path: Path) -> None:
         assert journal.get("two") is None
 
 
+def test_the_first_answer_to_a_request_stays(tmp_path: Path) -> None:
+    first, second = Reply(key="one", text="first"), Reply(key="one", text="second")
+    with Journal(tmp_path / "teacher.jsonl") as journal:
+        assert journal.add(first) == journal.add(second) == first
+    with Journal(tmp_path / "teacher.jsonl") as journal:
+        assert journal.get("one") == first
+
+
 def test_a_line_that_a_crash_cut_off_is_dropped_and_the_next_one_is_whole(tmp_path: Path) -> None:
     file = tmp_path / "teacher.jsonl"
     with Journal(file) as journal:
