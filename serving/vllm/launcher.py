@@ -16,6 +16,8 @@ Device = Literal["cpu", "gpu"]
 
 LOOPBACK = "127.0.0.1"
 SERVED_NAME = "base"
+# In one step, at least; a prompt that is not read in pieces must fit.
+_BATCHED_TOKENS = 4096
 # vllm.config.lora.MaxLoRARanks
 _RANKS = (1, 8, 16, 32, 64, 128, 256)
 # Our own secrets and Airflow's are none of vLLM's business, and how their threads wait is not for it. The mark by which
@@ -81,7 +83,10 @@ def server_command(settings: Settings, device: Device, python: str, model: str) 
         *("--enable-request-id-headers", "--disable-access-log-for-endpoints", "/health,/metrics,/v1/models"),
     ]
     if device == "cpu":
-        return [*command, "--dtype", "bfloat16"]
+        # While a prompt is read in pieces, vLLM sets a seeded request's generator back, and the CPU's cannot: it ends.
+        tokens = max(_BATCHED_TOKENS, settings.vllm_max_model_len)
+        whole = ("--no-enable-chunked-prefill", "--max-num-batched-tokens", str(tokens))
+        return [*command, "--dtype", "bfloat16", *whole]
     command += ["--tensor-parallel-size", str(settings.vllm_gpus)]
     command += ["--gpu-memory-utilization", str(settings.vllm_gpu_memory)]
     # AWQ is what the model's files say; naming it would only keep vLLM from its fastest kernel for it.

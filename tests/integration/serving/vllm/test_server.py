@@ -136,6 +136,18 @@ def test_no_door_leads_to_an_adapter_outside_the_registry(
     assert served(client) == before
 
 
+def test_long_prompts_with_seeds_at_the_same_time(client: httpx.Client) -> None:
+    def ask(number: int) -> str:
+        message = {"role": "user", "content": f"{number} " + "and then the queue was empty again " * 220}
+        body = {"model": "base", "messages": [message], "max_tokens": 4, "temperature": 1.0, "seed": number}
+        found = client.post("/v1/chat/completions", json=body).raise_for_status().json()
+        assert found["usage"]["prompt_tokens"] > 1_500
+        return str(found["choices"][0]["finish_reason"])
+
+    with ThreadPoolExecutor(6) as threads:
+        assert list(threads.map(ask, range(6))) == ["length"] * 6
+
+
 def test_a_version_whose_files_were_exchanged_is_not_loaded(
     vllm_server: Settings, client: httpx.Client, tmp_path: Path
 ) -> None:
