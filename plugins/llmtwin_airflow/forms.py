@@ -32,7 +32,7 @@ PROMOTE = {
 }
 
 APPROVAL = {
-    "reason": Param("", type="string", title="Reason", description="Kept with a version that is rejected"),
+    "reason": Param(None, **_TEXT, title="Reason", description="Kept with a version that is rejected"),
 }
 
 DATASET = {
