@@ -27,7 +27,7 @@ sys.path.insert(0, str(HOME))
 from tests.articles import MAXIME, PAUL, fill, real_articles  # noqa: E402
 
 from llmtwin.datasets import build  # noqa: E402
-from llmtwin.evaluation import Evaluation, evaluate  # noqa: E402
+from llmtwin.evaluation import Evaluation, Options, evaluate  # noqa: E402
 from llmtwin.local.ports import free_port  # noqa: E402
 from llmtwin.local.servers import QdrantServer  # noqa: E402
 from llmtwin.local.vllm import VllmServer  # noqa: E402
@@ -38,6 +38,8 @@ from llmtwin.training.journal import curve  # noqa: E402
 
 AUTHORS = (MAXIME, PAUL)
 TARGET = 0.65
+# Half of the answers that an evaluation asks for by default, which are most of its time on a CPU.
+OPTIONS = Options(answers=12, grounded_answers=6)
 
 
 def main() -> None:
@@ -81,7 +83,8 @@ def evaluations(versions: dict[str, Version], settings: Settings) -> dict[str, E
         server.wait_ready(300)
         others = {author: versions[other].version for author, other in zip(AUTHORS, reversed(AUTHORS), strict=True)}
         return {
-            author: evaluate(settings, version.version, control=others[author]) for author, version in versions.items()
+            author: evaluate(settings, version.version, control=others[author], options=OPTIONS)
+            for author, version in versions.items()
         }
     finally:
         server.stop()
