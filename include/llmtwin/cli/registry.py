@@ -144,7 +144,8 @@ def decision_panel(decision: Decision) -> RenderableType:
     for row in [*rows, *promotion.comparisons(decision.evaluation)]:
         table.add_row(*map(escape, row))
     said = "[green]the gate lets it pass[/]" if verdict.passed else "[red]the gate rejects it[/]"
-    return Group(table, said, *(f"  [red]·[/] {escape(reason)}" for reason in verdict.reasons))
+    missing = [f"[dim]not measured: {escape(words)}[/]" for words in promotion.not_measured(decision.evaluation)]
+    return Group(table, *missing, said, *(f"  [red]·[/] {escape(reason)}" for reason in verdict.reasons))
 
 
 def _title(version: Version) -> str:

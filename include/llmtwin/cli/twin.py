@@ -128,19 +128,20 @@ def promote(console: Console, settings: Settings, api: AirflowApi, version: str,
 
     _follow(console, settings, api, run, until=asked)
     console.print(decision_panel(promotion.prepare_decision(version, settings)))
-    if asked():
+    if api.run_state(PROMOTE, run.run_id) not in _ENDED:
         url = airflow_url(settings)
         console.print(f"report: {url}/llmtwin/evaluations/{version}/report.html")
         option = _decision(version, yes)
         if option is None:
             console.print(f"waiting for a decision under Required Actions: {run.url(url)}")
-            _follow(console, settings, api, run)
         reason = typer.prompt("Why not?", default="") if option == "Reject" else ""
-        # Airflow asks once more when an answer comes before its scheduler has noted that the task waits for one.
+        # On a slow machine Airflow may ask once more, see `AirflowApi.question`.
         while option is not None and asked():
             if not api.answer(PROMOTE, run.run_id, "approve", option, reason=reason):
                 console.print("somebody has decided in the meantime", style="yellow")
             _follow(console, settings, api, run, until=asked)
+        if api.run_state(PROMOTE, run.run_id) not in _ENDED:
+            _follow(console, settings, api, run)
     found = Registry(settings.registry).get(version)
     if found.status is not Status.PRODUCTION:
         console.print(f"version {version} is {found.status}: {found.reason}", style="red", markup=False)

@@ -11,6 +11,8 @@ from llmtwin.errors import LocalStackError
 from llmtwin.local.airflow import airflow_password, airflow_url
 from llmtwin.settings import Settings
 
+_NOTED_SECONDS = 5.0
+
 
 class AirflowApi:
     """Triggers DAGs and watches their runs.
@@ -20,6 +22,7 @@ class AirflowApi:
     """
 
     def __init__(self, settings: Settings) -> None:
+        self._seen: dict[tuple[str, str, str], float] = {}
         self._url = airflow_url(settings).rstrip("/")
         self._http = httpx.Client(base_url=self._url, timeout=30, trust_env=False)
         token = self._call("POST", "/auth/token", json={"username": "admin", "password": airflow_password(settings)})[
@@ -69,12 +72,20 @@ class AirflowApi:
         return {str(one["task_id"]): str(one["state"]).lower() for one in found}
 
     def question(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any] | None:
-        """Return what a task asks a human, while it waits for the answer."""
+        """Return what a task asks a human, while it waits for the answer.
+
+        Some seconds after it began to: an answer that comes before the scheduler has noted that the task waits is lost,
+        and the task asks again.
+        """
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/hitlDetails"
-        waiting = self._call("GET", path, params={"task_id": task_id, "response_received": False})["hitl_details"]
-        return next(
-            (dict(one) for one in waiting if one["task_instance"]["state"] in ("awaiting_input", "deferred")), None
-        )
+        found = self._call("GET", path, params={"task_id": task_id, "response_received": False})["hitl_details"]
+        waiting = [dict(one) for one in found if one["task_instance"]["state"] in ("awaiting_input", "deferred")]
+        key = (dag_id, run_id, task_id)
+        if not waiting:
+            self._seen.pop(key, None)
+            return None
+        since = self._seen.setdefault(key, time.monotonic())
+        return waiting[0] if time.monotonic() - since >= _NOTED_SECONDS else None
 
     def answer(self, dag_id: str, run_id: str, task_id: str, option: str, **fields: str) -> bool:
         """Answer what a task asks a human; tell whether the answer counts, for somebody may have been faster."""

@@ -6,7 +6,15 @@
                      └────────┴─▶ archived, with the reason
 """
 
-from llmtwin.promotion.decision import Decision, comparisons, figures, markdown, prepare_decision, rejection
+from llmtwin.promotion.decision import (
+    Decision,
+    comparisons,
+    figures,
+    markdown,
+    not_measured,
+    prepare_decision,
+    rejection,
+)
 from llmtwin.promotion.gate import Finding, Outcome, Thresholds, Verdict, gate, read_thresholds
 from llmtwin.promotion.smoke import smoke_test
 from llmtwin.promotion.switch import Switch, choose, promote, reject, rollback
@@ -23,6 +31,7 @@ __all__ = [
     "figures",
     "gate",
     "markdown",
+    "not_measured",
     "prepare_decision",
     "promote",
     "read_thresholds",

@@ -16,7 +16,7 @@ MODELS = ("candidate", "production", "base", "control", "author")
 # By the name behind the model's; the report has all.
 KEY_FIGURES = {
     "perplexity": "perplexity on unseen text, lower is better",
-    "delta": "Burrows's Delta to the author's style, lower is closer",
+    "delta": "Cosine Delta to the author's style, lower is closer",
     "authorship": "probability that the author wrote it",
     "grounding": "share of words that stand in the passages",
     "repetition": "share of repeated four-word runs",
@@ -95,6 +95,11 @@ def comparisons(evaluation: Evaluation) -> list[list[str]]:
     return [[meaning, _number(evaluation, name)] for name, meaning in COMPARISONS.items() if name in evaluation.metrics]
 
 
+def not_measured(evaluation: Evaluation) -> list[str]:
+    """Return what could not be measured, and why."""
+    return [f"{name.rstrip('/')}: {reason}" for name, reason in evaluation.not_measured.items()]
+
+
 def markdown(decision: Decision, report: str) -> str:
     """Return the decision as a page for Airflow's UI.
 
@@ -112,6 +117,7 @@ def markdown(decision: Decision, report: str) -> str:
         _table(["figure (95 % interval)", *models], rows),
         _table(["compared on the same texts", "value"], comparisons(evaluation)),
         _list("The gate rejects it:", verdict.reasons) if verdict.reasons else _list("The gate lets it pass:", passed),
+        _list("Not measured:", not_measured(evaluation)),
         _list("Where it comes from:", _lineage(decision)),
     ]
     return "\n\n".join(part for part in parts if part)

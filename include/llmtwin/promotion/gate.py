@@ -176,8 +176,14 @@ def _apply(rule: Rule, evaluation: Measured) -> Finding:
 
 
 def _missing(names: list[str], evaluation: Measured) -> list[str]:
-    why = evaluation.not_measured
-    return [f"{name} was not measured" + (f" ({why[name]})" if name in why else "") for name in names]
+    return [f"{name} was not measured" + (f" ({why})" if (why := _why(name, evaluation)) else "") for name in names]
+
+
+def _why(name: str, evaluation: Measured) -> str | None:
+    """Return why a figure is missing: noted for it, for the figure of all models, or for all figures of its model."""
+    model, _, figure = name.rpartition("/")
+    given = evaluation.not_measured
+    return given.get(name) or given.get(figure) or given.get(f"{model or name.partition('_')[0]}/")
 
 
 def _range(name: str, evaluation: Measured) -> _Range | None:

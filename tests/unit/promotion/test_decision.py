@@ -34,6 +34,7 @@ def test_a_human_sees_figures_verdict_lineage_and_the_way_to_the_report(settings
     assert "| perplexity on unseen text, lower is better | 15 (15 to 15) | 25 (25 to 25) |" in page
     assert "| perplexity, candidate ÷ base | 0.6 (0.59 to 0.61) |" in page
     assert "The gate lets it pass:" in page
+    assert "- control\\_ratio: there is no twin of another author" in page
     assert "- recipe: smoke" in page
 
 

@@ -110,6 +110,11 @@ def test_why_a_figure_was_not_measured_is_said() -> None:
     metrics = {name: value for name, value in GOOD.items() if name != "perplexity_ratio"}
     [reason] = judged(metrics, not_measured={"perplexity_ratio": "no held-out text"}).reasons
     assert reason.endswith("perplexity_ratio was not measured (no held-out text)")
+    why = {"delta": "no other author", "control/": "no twin of another author"}
+    figures = Figures({"candidate/perplexity": 15.0}, not_measured=why)
+    for name, words in (("candidate/delta", "no other author"), ("control_ratio", "no twin of another author")):
+        [reason] = by_rule(figures, figure=name, at_most=1.0).reasons
+        assert reason.endswith(f"{name} was not measured ({words})")
 
 
 def test_an_evaluation_without_any_figure_does_not_pass() -> None:
