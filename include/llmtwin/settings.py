@@ -133,6 +133,7 @@ class Settings(BaseSettings):
 
     # vLLM and the registry of adapters
     vllm_url: str | None = Field(default=None, validation_alias=AliasChoices("LLMTWIN_VLLM_URL", "VLLM_URL"))
+    vllm_host: str = Field(default="127.0.0.1", description="the address it listens on; it asks nobody for a key")
     vllm_port: int = Field(default=8000, ge=1, le=65535)
     vllm_device: Literal["auto", "cpu", "gpu"] = Field(default="auto", description="auto: gpu where there is one")
     vllm_gpus: int = Field(default=1, ge=1, description="GPUs that share one model (tensor parallel)")
@@ -235,6 +236,9 @@ class Settings(BaseSettings):
     # Gateway
     gateway_host: str = Field(default="127.0.0.1", description="the address it listens on")
     gateway_port: int = Field(default=8080, ge=1, le=65535)
+    gateway_names: str = Field(
+        default="", description="by comma: names besides localhost by which it may be called without an API key"
+    )
     gateway_url: str | None = Field(default=None, description="where `llmtwin ask` finds it; default: on this machine")
     gateway_api_key: SecretStr | None = Field(default=None, description="which `llmtwin ask` sends")
     gateway_keys_file: Path | None = Field(

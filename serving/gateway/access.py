@@ -59,6 +59,7 @@ class Access:
         self._require_key = settings.gateway_require_key
         self._most_bytes = settings.gateway_max_body_bytes
         self._is_local = settings.gateway_host in _THIS_MACHINE
+        self._names = {*_THIS_MACHINE, *filter(None, map(str.strip, settings.gateway_names.split(",")))}
         self._limits = limits
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
@@ -85,7 +86,7 @@ class Access:
         try:
             headers = Headers(scope=scope)
             if self._is_local:
-                _require_this_machine(headers)
+                self._require_known_name(headers)
             if scope["path"].startswith(PROTECTED):
                 await self._admit(scope, headers, extra)
                 _check_type(scope, headers)
@@ -107,7 +108,7 @@ class Access:
             wanted = self._require_key or bool(self._keys.entries())
             key = self._keys.find(_bearer(headers)) if wanted else None
             if not wanted:
-                _require_this_machine(headers)
+                self._require_known_name(headers)
         except ApiKeyError as error:
             log.error("no request can be admitted", reason=str(error))
             raise ApiError(503, "the gateway cannot read its API keys", code="keys_unavailable") from error
@@ -120,6 +121,21 @@ class Access:
                 headers={"www-authenticate": "Bearer"},
             )
         scope["state"]["key"] = key.name if key else None
+
+    def _require_known_name(self, headers: Headers) -> None:
+        """Refuse other names: a web page of elsewhere can make one of its own point to this machine (DNS rebinding).
+
+        In a container the address tells nothing: it listens on all of them, and the host publishes the port to itself
+        only.
+        """
+        host = headers.get("host", "")
+        name = host if host.endswith("]") else host.rpartition(":")[0] or host
+        if name not in self._names:
+            raise ApiError(
+                403,
+                "this gateway answers only to localhost: for others it needs LLMTWIN_GATEWAY_HOST and a key, "
+                "`llmtwin keys add NAME`",
+            )
 
     async def _limit(self, who: str, extra: dict[str, str]) -> None:
         for limit in self._limits:
@@ -172,21 +188,6 @@ class Access:
             status=status,
             seconds=round(seconds, 4),
             key=state["key"],
-        )
-
-
-def _require_this_machine(headers: Headers) -> None:
-    """Refuse other names: a web page of elsewhere can make one of its own point to this machine (DNS rebinding).
-
-    In a container the address tells nothing: it listens on all of them, and the host publishes the port to itself only.
-    """
-    host = headers.get("host", "")
-    name = host if host.endswith("]") else host.rpartition(":")[0] or host
-    if name not in _THIS_MACHINE:
-        raise ApiError(
-            403,
-            "this gateway answers only to localhost: for others it needs LLMTWIN_GATEWAY_HOST and a key, "
-            "`llmtwin keys add NAME`",
         )
 
 

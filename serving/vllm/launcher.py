@@ -14,7 +14,6 @@ from llmtwin.settings import Settings
 
 Device = Literal["cpu", "gpu"]
 
-LOOPBACK = "127.0.0.1"
 SERVED_NAME = "base"
 # In one step, at least; a prompt that is not read in pieces must fit.
 _BATCHED_TOKENS = 4096
@@ -74,7 +73,7 @@ def server_command(settings: Settings, device: Device, python: str, model: str) 
         # Not `vllm serve`: the CPU build's script looks for a distribution by another name and fails.
         *(python, "-m", "vllm.entrypoints.openai.api_server"),
         *("--model", model, "--served-model-name", SERVED_NAME),
-        *("--host", LOOPBACK, "--port", str(settings.vllm_port)),
+        *("--host", settings.vllm_host, "--port", str(settings.vllm_port)),
         *("--max-model-len", str(settings.vllm_max_model_len), "--enable-prefix-caching"),
         *("--enable-lora", "--max-loras", str(settings.vllm_max_adapters)),
         *("--lora-target-modules", *SERVED_MODULES),

@@ -39,7 +39,15 @@ DATA_PATHS = {
     "qdrant": {"/qdrant/storage", "/qdrant/snapshots"},
     "postgres": {"/var/lib/postgresql/data"},
 }
-PORTS = {"mongodb": 27017, "rabbitmq": 5672, "qdrant": 6333, "postgres": 5432, "airflow-api-server": 8080}
+PORTS = {
+    "mongodb": 27017,
+    "rabbitmq": 5672,
+    "qdrant": 6333,
+    "postgres": 5432,
+    "airflow-api-server": 8080,
+    "vllm": 8000,
+    "gateway": 8080,
+}
 
 
 def compose() -> dict[str, Any]:
@@ -122,10 +130,11 @@ def test_only_airflow_and_the_gateway_are_published_and_on_the_loopback_interfac
     }
 
 
-def test_vllm_is_reached_by_the_gateway_only_and_knows_no_password() -> None:
+def test_vllm_is_reached_within_the_file_only_and_knows_no_password() -> None:
     for name in ("vllm-cpu", "vllm-gpu"):
         service = compose()["services"][name]
-        assert service["network_mode"] == "service:gateway"
+        assert service["networks"] == {"default": {"aliases": ["vllm"]}}
+        assert "ports" not in service
         assert "env_file" not in service
         assert not [value for value in service["environment"].values() if "PASSWORD" in value or "SECRET" in value]
         assert service["profiles"] == [name.removeprefix("vllm-")] == [service["environment"]["LLMTWIN_VLLM_DEVICE"]]
@@ -149,7 +158,7 @@ def test_urls_lead_to_services_that_exist_on_the_ports_they_listen_on() -> None:
         url = connection.get("extra", {}).get("url")
         host, _, port = str(connection.get("host", "")).partition(":")
         urls.append(url or f"any://{host}:{port or connection['port']}")
-    assert len(urls) == 8
+    assert len(urls) == 10
     for url in urls:
         target = urlsplit(re.sub(r"\$\{[^}]*\}", "x", url))
         assert PORTS[str(target.hostname)] == target.port

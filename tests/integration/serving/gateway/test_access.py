@@ -72,6 +72,15 @@ def test_without_keys_it_is_called_by_this_machines_names_only_wherever_it_liste
     assert own.http.get("/v1/models", headers=rebound | {"authorization": f"Bearer {key}"}).status_code == 200
 
 
+def test_without_keys_it_is_called_by_the_names_of_the_settings_too(serve: Serve) -> None:
+    own = serve(gateway_host="0.0.0.0", gateway_names="gateway, twin.internal")
+    statuses = {
+        name: own.http.get("/v1/models", headers={"host": name}).status_code
+        for name in ("gateway:8080", "twin.internal", "evil.gateway", "localhost")
+    }
+    assert statuses == {"gateway:8080": 200, "twin.internal": 200, "evil.gateway": 403, "localhost": 200}
+
+
 def test_rates_are_of_each_key(serve: Serve) -> None:
     own = serve(gateway_rate_limit="3/minute")
     keys = KeyFile(own.settings.gateway_keys)
