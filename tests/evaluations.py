@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from llmtwin.evaluation.intervals import Estimate
 from llmtwin.evaluation.result import REPORT, RESULT, Evaluation, ModelCard, Options, Provenance, folder_of
@@ -22,7 +24,14 @@ GOOD = {
 
 
 def save_evaluation(
-    settings: Settings, version: str, *, production: str | None = None, identity: str | None = None, **figures: float
+    settings: Settings,
+    version: str,
+    *,
+    production: str | None = None,
+    identity: str | None = None,
+    delta: Literal["cosine", "burrows"] = "cosine",
+    notes: Sequence[str] = (),
+    **figures: float,
 ) -> Path:
     """Write an evaluation that the gate lets pass, but for the figures given (``__`` for ``/``); return its folder."""
     given = {name.replace("__", "/"): value for name, value in figures.items()}
@@ -47,13 +56,14 @@ def save_evaluation(
         options=Options(),
         estimates=estimates,
         not_measured={"control_ratio": "there is no twin of another author"},
-        notes=[],
+        notes=list(notes),
         documents=[],
         samples=[],
         provenance=Provenance(
             base_model="base",
             vllm="0.32.0",
             references={},
+            delta=delta,
             llmtwin="0.1.0",
             seconds=1.0,
             scored_tokens=1,

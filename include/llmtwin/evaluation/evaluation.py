@@ -25,6 +25,7 @@ from llmtwin.evaluation.measuring import measure
 from llmtwin.evaluation.publishing import publish
 from llmtwin.evaluation.result import ANSWERS, Evaluation, ModelCard, Options, Provenance, folder_of
 from llmtwin.evaluation.served import Vllm
+from llmtwin.evaluation.stylometry import DeltaVariant
 from llmtwin.registry import Registry, Version
 from llmtwin.settings import Settings
 from llmtwin.training.revision import code_revision
@@ -95,7 +96,7 @@ def evaluate(
             notes=findings.notes,
             documents=documents,
             samples=samples,
-            provenance=_provenance(settings, given, others, vllm, judge, time.monotonic() - started),
+            provenance=_provenance(settings, given, others, vllm, judge, findings.delta, time.monotonic() - started),
         )
         return publish(settings, evaluation)
 
@@ -131,7 +132,13 @@ def _dataset_of(version: Version) -> str:
 
 
 def _provenance(
-    settings: Settings, given: Given, others: Sequence[OtherAuthor], vllm: Vllm, judge: str | None, seconds: float
+    settings: Settings,
+    given: Given,
+    others: Sequence[OtherAuthor],
+    vllm: Vllm,
+    judge: str | None,
+    delta: DeltaVariant | None,
+    seconds: float,
 ) -> Provenance:
     surprises = [one for by in (given.surprises, given.other_surprises) for found in by.values() for one in found]
     answers = [one for by in (given.answers, given.grounded) for found in by.values() for one in found]
@@ -140,6 +147,7 @@ def _provenance(
         vllm=vllm.version,
         judge=judge,
         references={other.name: other.source for other in others},
+        delta=delta,
         code_revision=code_revision(settings.home),
         llmtwin=__version__,
         seconds=round(seconds, 1),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from llmtwin.evaluation.intervals import Estimate, mean
+from llmtwin.evaluation.stylometry import DeltaVariant
 
 
 @dataclass
@@ -17,12 +18,14 @@ class Findings:
         estimates: By the number's name.
         not_measured: By the number's name, or the beginning that several share: why not.
         notes: What a reader should know.
+        delta: Which distance ``<who>/delta`` is; None where it was not measured.
     """
 
     seed: int
     estimates: dict[str, Estimate] = field(default_factory=dict)
     not_measured: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    delta: DeltaVariant | None = None
 
     def add_mean(self, name: str, documents: Sequence[str], values: Iterable[float | None]) -> None:
         """Add a mean over texts, its interval by document; texts without a value are left out.

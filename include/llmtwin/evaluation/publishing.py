@@ -21,7 +21,7 @@ def publish(settings: Settings, evaluation: Evaluation) -> Evaluation:
     with experiment(settings, f"evaluate twin@{evaluation.version}", ["evaluation", evaluation.author]) as comet:
         evaluation = evaluation.model_copy(update={"experiment": comet.get_key()})
         _write(settings, evaluation)
-        comet.log_parameters(evaluation.options.model_dump())
+        comet.log_parameters(evaluation.options.model_dump() | {"delta": evaluation.provenance.delta or "not measured"})
         comet.log_metrics(evaluation.metrics)
         for name, (low, high) in evaluation.intervals.items():
             comet.log_metrics({f"{name}/low": low, f"{name}/high": high})

@@ -17,6 +17,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from llmtwin.errors import EvaluationError
 from llmtwin.evaluation.intervals import Estimate
+from llmtwin.evaluation.stylometry import DeltaVariant
 from llmtwin.registry.version import VERSION_PATTERN
 from llmtwin.settings import Settings
 
@@ -96,6 +97,11 @@ class Provenance(BaseModel):
     vllm: str = Field(description="version of the server")
     judge: str | None = None
     references: dict[str, str] = Field(description="other authors whose text is the yardstick, and where it is from")
+    delta: DeltaVariant | None = Field(
+        default=None,
+        description="what <who>/delta is: cosine, Cosine Delta among several authors; burrows, Burrows's Delta by "
+        "the author's own variation; None where it was not measured, or was Cosine Delta before this was noted",
+    )
     code_revision: str | None = None
     llmtwin: str
     seconds: float = Field(description="of this run; less where it went on after one that was killed")

@@ -8,7 +8,7 @@ from llmtwin.evaluation.authorship import AuthorshipClassifier, Sample
 from llmtwin.evaluation.findings import Findings
 from llmtwin.evaluation.intervals import jackknife
 from llmtwin.evaluation.material import OtherAuthor, Prompt, spread
-from llmtwin.evaluation.stylometry import Counts, Stylometer, all_words
+from llmtwin.evaluation.stylometry import FEWEST_SAMPLES, SAMPLE_WORDS, Counts, Stylometer, all_words
 from llmtwin.evaluation.words import first_words, prose, words
 
 # Whose text stands beside the models' as the yardstick.
@@ -18,6 +18,12 @@ OTHERS = "others"
 FEWEST_WORDS = 20
 # Below this, even the right author is often not found (Eder, Does size matter?, DSH 30(2), 2015: thousands are better).
 ROUGH = 2_000
+NOBODY_ELSE = "there is no other author's text to compare with: build a dataset of one, or crawl one"
+OWN_VARIATION = (
+    "There is no other author's text, or too little, so the reference of Delta is the author's own training documents: "
+    "it is Burrows's Delta in units of the author's own variation. It tells how far from the author a text is, not "
+    "whether another author would be as far, and cannot be compared with the Delta of evaluations with other authors."
+)
 
 
 def measure_voice(
@@ -29,27 +35,27 @@ def measure_voice(
 ) -> None:
     """Add ``<who>/delta``, ``burrows_delta`` and ``authorship`` of all models, of the author, and of other authors.
 
-    All texts that answer one prompt are cut to the length of the shortest, for shorter texts look farther from anybody.
+    Without any other author, ``<who>/delta`` of all models and of the author is in units of the author's own variation,
+    and the rest is not measured. All texts that answer one prompt are cut to the length of the shortest, for shorter
+    texts look farther from anybody.
 
     Args:
         findings: Where to.
         prompts: Without passages.
         answers: By model, of each prompt.
         training: What the author wrote and models were trained on.
-        others: Whose text is the yardstick.
+        others: Whose text is the yardstick; may be nobody's.
     """
-    if not others:
-        reason = "there is no other author's text to compare with: build a dataset of one, or crawl one"
-        findings.not_measured |= dict.fromkeys(("delta", "burrows_delta", "authorship"), reason)
-        return
     documents, texts = matched(prompts, answers)
     if not documents:
         reason = f"no prompt was answered by every model with at least {FEWEST_WORDS} words of prose"
         findings.not_measured |= dict.fromkeys(("delta", "burrows_delta", "authorship"), reason)
         return
-    yardstick = spread([sample for other in others for sample in other.held_out], lambda one: one.document, 0)
-    _measure_delta(findings, documents, texts, training, others, yardstick)
-    _measure_authorship(findings, documents, texts, training, others, yardstick)
+    _measure_delta(findings, documents, texts, training, others)
+    if others:
+        _measure_authorship(findings, documents, texts, training, others)
+    else:
+        findings.not_measured["authorship"] = NOBODY_ELSE
 
 
 def matched(prompts: Sequence[Prompt], answers: Mapping[str, Sequence[str]]) -> tuple[list[str], dict[str, list[str]]]:
@@ -73,33 +79,44 @@ def _measure_delta(
     texts: Mapping[str, Sequence[str]],
     training: Sequence[Sample],
     others: Sequence[OtherAuthor],
-    yardstick: Sequence[Sample],
 ) -> None:
-    try:
-        meter = Stylometer(
-            all_words([words(one.text) for one in training]),
-            {other.name: all_words([words(one.text) for one in other.training]) for other in others},
+    read = {other.name: all_words([words(one.text) for one in other.training]) for other in others}
+    references = {name: found for name, found in read.items() if len(found) >= FEWEST_SAMPLES * SAMPLE_WORDS}
+    too_short = ", ".join(name for name in read if name not in references)
+    if too_short:
+        findings.notes.append(
+            f"Delta leaves out {too_short}: less than {FEWEST_SAMPLES * SAMPLE_WORDS} words of prose."
         )
+    if not references:
+        reason = f"there is too little text by {too_short} to compare with" if too_short else NOBODY_ELSE
+        findings.not_measured |= dict.fromkeys(("burrows_delta", f"{OTHERS}/delta"), reason)
+    try:
+        meter = Stylometer(all_words([words(one.text) for one in training]), references)
     except ValueError as error:
-        findings.not_measured |= dict.fromkeys(("delta", "burrows_delta"), str(error))
+        alone = "" if references else ", too little to tell the author's own variation, and no other author's text"
+        findings.not_measured |= dict.fromkeys(("delta", "burrows_delta"), f"{error}{alone}")
         return
+    findings.delta = meter.variant
     counted = {who: _by_document(documents, found) for who, found in texts.items()}
     size = sum(one.total for one in counted[AUTHOR])
     if size < ROUGH:
         findings.notes.append(f"Delta is from {size} words of each model: below {ROUGH} words it is rough.")
     if meter.kind == "frequent":
         findings.notes.append("The text is not English: Delta counts the most frequent words, content words too.")
-    counted[OTHERS] = _first(yardstick, size)
+    if references:
+        counted[OTHERS] = _first(_held_out([other for other in others if other.name in references]), size)
+    else:
+        findings.notes.append(OWN_VARIATION)
     for who, found in counted.items():
-        findings.estimates[f"{who}/delta"] = jackknife(lambda part: meter.cosine_delta(_sum(part)), found)
-        findings.estimates[f"{who}/burrows_delta"] = jackknife(lambda part: meter.delta(_sum(part)), found)
+        findings.estimates[f"{who}/delta"] = jackknife(lambda part: meter.distance(_sum(part)), found)
+        if references:
+            findings.estimates[f"{who}/burrows_delta"] = jackknife(lambda part: meter.delta(_sum(part)), found)
     for name, role in (("delta_difference", "base"), ("production_delta_difference", "production")):
         if "candidate" in counted and role in counted:
             pairs = list(zip(counted["candidate"], counted[role], strict=True))
             findings.estimates[name] = jackknife(
                 lambda part: (
-                    meter.cosine_delta(_sum([one for one, _ in part]))
-                    - meter.cosine_delta(_sum([other for _, other in part]))
+                    meter.distance(_sum([one for one, _ in part])) - meter.distance(_sum([other for _, other in part]))
                 ),
                 pairs,
             )
@@ -111,7 +128,6 @@ def _measure_authorship(
     texts: Mapping[str, Sequence[str]],
     training: Sequence[Sample],
     others: Sequence[OtherAuthor],
-    yardstick: Sequence[Sample],
 ) -> None:
     try:
         classifier = AuthorshipClassifier(
@@ -121,7 +137,7 @@ def _measure_authorship(
         findings.not_measured["authorship"] = str(error)
         return
     longest = max(len(words(text)) for text in texts[AUTHOR])
-    unseen = [Sample(first_words(one.text, longest), one.document) for one in _long_enough(yardstick)]
+    unseen = [Sample(first_words(one.text, longest), one.document) for one in _long_enough(_held_out(others))]
     if not unseen:
         findings.not_measured["authorship"] = "other authors' held-out texts are too short"
         return
@@ -140,6 +156,10 @@ def _by_document(documents: Sequence[str], texts: Sequence[str]) -> list[Counts]
         counts = Counts.of(words(text))
         found[document] = found[document] + counts if document in found else counts
     return [found[document] for document in sorted(found)]
+
+
+def _held_out(others: Sequence[OtherAuthor]) -> list[Sample]:
+    return spread([sample for other in others for sample in other.held_out], lambda one: one.document, 0)
 
 
 def _first(samples: Sequence[Sample], size: int) -> list[Counts]:

@@ -16,12 +16,13 @@ MODELS = ("candidate", "production", "base", "control", "author")
 # By the name behind the model's; the report has all.
 KEY_FIGURES = {
     "perplexity": "perplexity on unseen text, lower is better",
-    "delta": "Cosine Delta to the author's style, lower is closer",
+    "delta": "Cosine Delta to the author's style, lower is closer",  # with other authors' text, see `_meaning`
     "authorship": "probability that the author wrote it",
     "grounding": "share of words that stand in the passages",
     "repetition": "share of repeated four-word runs",
     "longest_copy": "words copied in a row from training text",
 }
+OWN_DELTA = "Burrows's Delta to the author's style, in units of the author's own variation, lower is closer"
 COMPARISONS = {
     "perplexity_ratio": "perplexity, candidate ÷ base",
     "production_ratio": "perplexity, candidate ÷ production",
@@ -83,8 +84,8 @@ def figures(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
     """Return the key figures as a table: the models that were measured, and for each figure a row of its words."""
     models = [model for model in MODELS if any(name.startswith(f"{model}/") for name in evaluation.metrics)]
     rows = [
-        [meaning, *(_number(evaluation, f"{model}/{name}") for model in models)]
-        for name, meaning in KEY_FIGURES.items()
+        [_meaning(evaluation, name), *(_number(evaluation, f"{model}/{name}") for model in models)]
+        for name in KEY_FIGURES
         if f"candidate/{name}" in evaluation.metrics
     ]
     return models, rows
@@ -118,6 +119,7 @@ def markdown(decision: Decision, report: str) -> str:
         _table(["compared on the same texts", "value"], comparisons(evaluation)),
         _list("The gate rejects it:", verdict.reasons) if verdict.reasons else _list("The gate lets it pass:", passed),
         _list("Not measured:", not_measured(evaluation)),
+        _list("To be kept in mind:", evaluation.notes),
         _list("Where it comes from:", _lineage(decision)),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -135,6 +137,11 @@ def _lineage(decision: Decision) -> list[str]:
             "code": lineage.code_revision or "",
         }
     return [f"{name}: {value}" for name, value in known.items() if value]
+
+
+def _meaning(evaluation: Evaluation, name: str) -> str:
+    own = name == "delta" and evaluation.provenance.delta == "burrows"
+    return OWN_DELTA if own else KEY_FIGURES[name]
 
 
 def _number(evaluation: Evaluation, name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -49,6 +50,7 @@ def test_the_voice_of_each_model_is_told_by_its_words(lab: Lab) -> None:
     assert metrics["candidate/delta"] < metrics["control/delta"]
     assert metrics["delta_difference"] == pytest.approx(metrics["candidate/delta"] - metrics["base/delta"])
     assert metrics["authorship_accuracy"] == 1.0
+    assert lab.evaluate().provenance.delta == "cosine"
     assert metrics["candidate/authorship"] > 0.9 > 0.1 > metrics["control/authorship"]
 
 
@@ -136,15 +138,58 @@ def test_a_dataset_without_test_documents_is_an_error_before_anything_is_asked(l
     assert lab.vllm.seen == []
 
 
-def test_without_another_author_style_is_not_measured_and_says_why(lab: Lab) -> None:
-    for file in (lab.settings.datasets / "ben-okafor").rglob("*.*"):
-        file.chmod(0o644)
-    subprocess.run(["rm", "-rf", str(lab.settings.datasets / "ben-okafor")], check=True)
+def test_without_another_author_style_is_measured_by_the_authors_own_variation(lab: Lab) -> None:
+    shutil.rmtree(lab.settings.datasets / "ben-okafor")
     found = lab.evaluate()
-    assert not {name for name in found.metrics if name.endswith(("/delta", "/authorship"))}
-    assert "no other author's text" in found.not_measured["delta"]
+    metrics = found.metrics
+    assert metrics["author/delta"] < 1 < metrics["base/delta"]
+    assert metrics["candidate/delta"] < metrics["base/delta"]
+    assert metrics["candidate/delta"] < metrics["control/delta"]
+    assert metrics["delta_difference"] == pytest.approx(metrics["candidate/delta"] - metrics["base/delta"])
+    low, high = found.intervals["delta_difference"]
+    assert low <= metrics["delta_difference"] <= high < 0
+    assert found.provenance.delta == "burrows"
+    assert any("the author's own training documents" in note for note in found.notes)
+    page = (folder_of(lab.settings, "1") / REPORT).read_text()
+    assert "in units of the author’s own variation" in page
+    assert "Cosine Delta" not in page
+    assert found.experiment is not None
+    assert read_experiment(lab.settings, found.experiment).parameters["delta"] == "burrows"
+    # What takes another author stays open.
+    assert not {name for name in metrics if name.endswith("/authorship") or name.startswith("others/")}
+    for name in ("authorship", "burrows_delta", "others/delta"):
+        assert "no other author's text" in found.not_measured[name]
+    assert "delta" not in found.not_measured
     assert "dataset of the control's author is not here" in found.not_measured["control_ratio_reverse"]
     assert found.metrics["control_ratio"] == pytest.approx(math.exp(-0.5))
+
+
+def test_production_is_measured_by_the_authors_own_variation_too(lab: Lab) -> None:
+    shutil.rmtree(lab.settings.datasets / "ben-okafor")
+    lab.registry.accept("2")
+    lab.registry.promote("2")
+    metrics = lab.evaluate().metrics
+    apart = metrics["candidate/delta"] - metrics["production/delta"]
+    assert metrics["production_delta_difference"] == pytest.approx(apart)
+    assert apart < 0
+
+
+def test_another_author_with_too_little_text_is_no_reference(lab: Lab) -> None:
+    shutil.rmtree(lab.settings.datasets / "ben-okafor")
+    save_dataset(lab.settings, BEN, train_documents=3, test_documents=1)
+    found = lab.evaluate()
+    assert found.provenance.delta == "burrows"
+    assert "too little text by Ben Okafor" in found.not_measured["others/delta"]
+    assert found.metrics["authorship_accuracy"] == 1.0  # three documents are enough for that
+
+
+def test_an_author_alone_with_too_little_text_is_not_measured_and_says_why(lab: Lab) -> None:
+    shutil.rmtree(lab.settings.datasets / "ben-okafor")
+    dataset = save_dataset(lab.settings, ANA, train_documents=3)
+    found = lab.evaluate(dataset=dataset.reference)
+    assert not {name for name in found.metrics if name.endswith("delta")}
+    assert found.not_measured["delta"].startswith("fewer than 2000 words of prose by the author")
+    assert found.provenance.delta is None
 
 
 def test_a_control_is_another_authors_twin_on_the_same_base(lab: Lab) -> None:

@@ -120,6 +120,19 @@ def test_a_ratio_is_good_only_where_the_whole_interval_is(found: Estimate, verdi
     assert verdict in render_report(evaluation(estimates={"perplexity_ratio": found}))
 
 
+def test_it_says_which_distance_of_style_it_shows() -> None:
+    found = evaluation()
+    assert "Cosine Delta" in render_report(found)
+    page = render_report(found.model_copy(update={"provenance": alone(found.provenance)}))
+    assert "Cosine Delta" not in page
+    assert "in units of the author’s own variation" in page
+    assert "<dt>Yardstick</dt><dd>no other author’s text; of Delta: the author’s own training documents</dd>" in page
+
+
+def alone(provenance: Provenance) -> Provenance:
+    return provenance.model_copy(update={"delta": "burrows", "references": {}})
+
+
 def test_nothing_measured_is_a_report_too() -> None:
     bare = evaluation(estimates={}, documents=[], samples=[], models=[], not_measured={"delta": "no text"})
     assert "<strong>delta</strong> was not measured: no text." in render_report(bare)

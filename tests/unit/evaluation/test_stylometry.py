@@ -1,5 +1,8 @@
 import numpy as np
 import pytest
+from tests.styles import ANA as ANA_NUNEZ
+from tests.styles import BEN as BEN_OKAFOR
+from tests.styles import write_as
 
 from llmtwin.evaluation.stylometry import Counts, Stylometer, samples
 from llmtwin.evaluation.words import words
@@ -64,8 +67,48 @@ def test_a_language_without_our_function_words_is_measured_by_words_that_all_use
 def test_too_little_text_is_an_error_that_says_whose() -> None:
     with pytest.raises(ValueError, match="fewer than 20 words of prose by Ben"):
         Stylometer(ANA, {"Ben": BEN[:15]}, sample_words=10)
-    with pytest.raises(ValueError, match="any other author"):
-        Stylometer(ANA, {}, sample_words=10)
+    with pytest.raises(ValueError, match="fewer than 2000 words of prose by the author"):
+        Stylometer(ANA * 99, {})
+
+
+# Ten samples of ten words: "the" is 4, then 2 of 10 in turn, "and" 1 and 3; "of" is too rare, "to" always the same.
+ALONE = [
+    *text(("the", 4), ("and", 1), ("to", 1), ("x", 4)),
+    *text(("the", 2), ("and", 3), ("to", 1), ("of", 1), ("x", 3)),
+] * 5
+
+
+def test_an_author_alone_is_measured_by_his_own_variation() -> None:
+    meter = Stylometer(ALONE, {}, sample_words=10)
+    assert meter.variant == "burrows"
+    assert meter.features == ("the", "and")
+    deviation = np.array([4, 2] * 5).std(ddof=1) / 10  # the same of both words
+    asked = Counts.of(text(("the", 1), ("and", 1), ("of", 3), ("y", 5)))
+    assert meter.z_scores(asked) == pytest.approx([(0.1 - 0.3) / deviation, (0.1 - 0.2) / deviation])
+    assert meter.distance(asked) == pytest.approx(0.15 / deviation)
+    assert meter.distance(Counts.of(ALONE)) == pytest.approx(0)
+    # As far from the mean in every word as the author's own samples are.
+    assert meter.distance(Counts.of(ALONE[:10])) == pytest.approx(0.1 / deviation)
+    with pytest.raises(ValueError, match="wants other authors"):
+        meter.cosine_delta(asked)
+
+
+def test_with_others_the_distance_is_cosine_delta(meter: Stylometer) -> None:
+    assert meter.variant == "cosine"
+    assert meter.distance(Counts.of(BEN)) == meter.cosine_delta(Counts.of(BEN))
+
+
+@pytest.mark.parametrize(("author", "stranger"), [(ANA_NUNEZ, BEN_OKAFOR), (BEN_OKAFOR, ANA_NUNEZ)])
+@pytest.mark.parametrize("count", [300, 1_000])
+def test_the_authors_own_kind_of_text_is_closer_than_another_style(author: str, stranger: str, count: int) -> None:
+    meter = Stylometer(words(write_as(author, 2_500, 0)), {})
+    own, other = (meter.distance(Counts.of(words(write_as(who, count, 1)))) for who in (author, stranger))
+    assert own < 1 < other
+
+
+def test_text_without_a_word_that_varies_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no word is frequent"):
+        Stylometer(text(("the", 2_000)), {})
 
 
 def test_samples_are_whole() -> None:

@@ -47,6 +47,20 @@ def test_a_human_sees_why_the_gate_rejects(settings: Settings) -> None:
     assert "perplexity\\_ratio is 1.3" in page
 
 
+def test_a_human_sees_which_distance_of_style_it_is_and_what_to_keep_in_mind(settings: Settings) -> None:
+    save_evaluation(settings, "1")
+    assert "| Cosine Delta to the author's style, lower is closer | 0.9" in markdown(
+        prepare_decision("1", settings), REPORT
+    )
+    save_evaluation(settings, "1", delta="burrows", notes=["There is no other author's text."])
+    page = markdown(prepare_decision("1", settings), REPORT)
+    assert (
+        "| Burrows's Delta to the author's style, in units of the author's own variation, lower is closer | 0.9" in page
+    )
+    assert "Cosine Delta" not in page
+    assert "To be kept in mind:\n\n- There is no other author's text." in page
+
+
 def test_text_of_others_means_itself_on_the_page(settings: Settings, tmp_path: Path) -> None:
     lineage = Lineage(recipe="[click](https://evil.example) | <img src=x> **now**")
     Registry(settings.registry).register(save_adapter(tmp_path / "second"), BASE_MODEL, 16, lineage=lineage)
