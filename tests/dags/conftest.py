@@ -62,9 +62,9 @@ def airflow_settings(settings: Settings, tmp_path: Path, monkeypatch: pytest.Mon
     get_settings.cache_clear()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def api(airflow: None) -> Iterator[TestClient]:
-    """Airflow's own API server on the metadata database of the tests."""
+    """Airflow's own API server on the tests' metadata database. It lets everybody in, so it ends with its tests."""
     from airflow.api_fastapi.app import create_app, purge_cached_app
     from fastapi.testclient import TestClient
 
