@@ -39,7 +39,7 @@ MOST_WORDS = 150
 SAMPLE_WORDS = 500
 FEWEST_SAMPLES = 2
 # The same of an author who is the only one: shorter samples, for a spread wants more of them than a mean of several
-# authors does. On real articles, of 2,500 words ten samples of 200 told authors apart where five of 500 did not.
+# authors does (measured in docs/adr/0022).
 OWN_SAMPLE_WORDS = 200
 FEWEST_OWN_SAMPLES = 10
 # Then only words count that stand in more than this share of the samples: the spread of a rare word is that of chance,
