@@ -19,6 +19,7 @@ is judged against what is really in production.
   and clear `promote`. "In production by now": another version was promoted since; trigger a new run with this one.
 - **The gate is too strict, or not strict enough.** Copy `include/llmtwin/promotion/gate.yaml`, name the copy in
   `LLMTWIN_GATE_FILE`, clear `gate`.
+- **"Is not published"** in the log of `promote`. It serves all the same; `llmtwin registry publish` tries again.
 - **The new twin is bad.** `llmtwin rollback` serves the one before, in seconds.
 - **What was promoted, and why not?** `llmtwin versions`.
 """
@@ -99,6 +100,8 @@ def promote_twin() -> None:
         context = get_current_context()
         pull = context["ti"].xcom_pull
         switch = promotion.promote(pull(task_ids="choose"), SETTINGS, over=pull(task_ids="gate", key="seen")["over"])
+        for note in switch.notes:
+            print(f"note: {note}")  # noqa: T201 - a task's output is its log
         context["outlet_events"][PRODUCTION].extra = {"version": switch.now, "before": switch.before}
         return {"now": switch.now, "before": switch.before, "answer": switch.answer}
 

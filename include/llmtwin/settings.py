@@ -150,6 +150,11 @@ class Settings(BaseSettings):
     registry_url: str | None = Field(
         default=None, description="where `llmtwin registry push` and `pull` copy it to and from: s3://bucket/path"
     )
+    hub_repository: str | None = Field(
+        default=None, description="of the Hugging Face Hub, where promoted versions are published: name/my-twin"
+    )
+    hub_token: SecretStr | None = Field(default=None, description="of the Hub, one that may write")
+    hub_private: bool = Field(default=True, description="whether a repository made for it is private")
 
     # Training, and what is recorded of it
     runs_dir: Path | None = Field(default=None, description="training runs; default: data_dir/runs")

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from llmtwin.registry import Version
     from llmtwin.settings import Settings
 
-registry_app = typer.Typer(help="The registry in an object store, see LLMTWIN_REGISTRY_URL.", no_args_is_help=True)
+registry_app = typer.Typer(
+    help="The registry in an object store; versions on the Hugging Face Hub.", no_args_is_help=True
+)
 
 _COLORS = {"candidate": "yellow", "accepted": "cyan", "production": "green", "archived": "dim"}
 
@@ -120,6 +122,27 @@ def pull() -> None:
     settings = get_settings()
     copied = registry.pull(registry.Registry(settings.registry), _store_url(settings))
     typer.echo(f"copied: {', '.join(copied) or 'no version, only what became of them'}")
+
+
+@registry_app.command()
+def publish(
+    version: Annotated[
+        str | None, typer.Argument(help="As `llmtwin versions` lists it; the one in production.")
+    ] = None,
+) -> None:
+    """Upload a version to the Hugging Face Hub, see LLMTWIN_HUB_REPOSITORY; again changes nothing."""
+    from llmtwin.errors import RegistryError
+    from llmtwin.promotion import publish_to_hub
+    from llmtwin.registry import Registry
+    from llmtwin.settings import get_settings
+
+    settings = get_settings()
+    if version is None:
+        production = Registry(settings.registry).production()
+        if production is None:
+            raise RegistryError("no version is in production: name one, `llmtwin versions` lists them")
+        version = production.version
+    typer.echo(f"published: {publish_to_hub(version, settings)}")
 
 
 def _store_url(settings: Settings) -> str:

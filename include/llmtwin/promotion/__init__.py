@@ -16,6 +16,7 @@ from llmtwin.promotion.decision import (
     rejection,
 )
 from llmtwin.promotion.gate import Finding, Outcome, Thresholds, Verdict, gate, read_thresholds
+from llmtwin.promotion.hub import publish_to_hub
 from llmtwin.promotion.smoke import smoke_test
 from llmtwin.promotion.switch import Switch, choose, promote, reject, rollback
 
@@ -34,6 +35,7 @@ __all__ = [
     "not_measured",
     "prepare_decision",
     "promote",
+    "publish_to_hub",
     "read_thresholds",
     "reject",
     "rejection",

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from types import EllipsisType
 
-from llmtwin.errors import GatewayError, RegistryError, VllmError
+from llmtwin.errors import GatewayError, LlmtwinError, RegistryError, VllmError
+from llmtwin.promotion.hub import publish_to_hub
 from llmtwin.promotion.smoke import smoke_test, twin_is
 from llmtwin.registry import Registry, Status, Version, load, read_adapter
 from llmtwin.settings import Settings
@@ -51,10 +52,10 @@ def choose(wanted: str | None, settings: Settings) -> Version:
 
 
 def promote(version: str, settings: Settings, *, over: str | EllipsisType | None = ...) -> Switch:
-    """Load a version into the running vLLM, try it through the gateway, then serve it as ``twin``.
+    """Load a version into the running vLLM, try it through the gateway, serve it as ``twin``; publish it where configured.
 
     To promote it again does no harm, so a run that was killed can be run again. Whatever fails leaves what is served as
-    it was.
+    it was; but for publishing, which comes last and whose failure is a note.
 
     Args:
         version: A candidate, one that was accepted, or one that was served before.
@@ -74,7 +75,7 @@ def promote(version: str, settings: Settings, *, over: str | EllipsisType | None
     production = registry.production()
     served = production.version if production else None
     if found.status is Status.PRODUCTION:
-        return Switch(before=served, now=version)
+        return Switch(before=served, now=version, notes=_publish(version, settings))
     judged = served if over is ... else over
     registry.require_production(judged)
     adapter = read_adapter(registry.folder_of(version))
@@ -83,7 +84,7 @@ def promote(version: str, settings: Settings, *, over: str | EllipsisType | None
     if found.status is Status.CANDIDATE:
         registry.accept(version)
     registry.promote(version, over=judged)
-    return Switch(before=served, now=version, answer=answer)
+    return Switch(before=served, now=version, answer=answer, notes=_publish(version, settings))
 
 
 def reject(version: str, reason: str, settings: Settings) -> Version:
@@ -128,3 +129,14 @@ def rollback(settings: Settings) -> Switch:
     except GatewayError as error:
         notes.append(str(error))
     return Switch(production.version if production else None, now.version if now else None, notes=tuple(notes))
+
+
+def _publish(version: str, settings: Settings) -> tuple[str, ...]:
+    """Publish a version where that is configured; return what went wrong, which undoes no switch."""
+    if not settings.hub_repository:
+        return ()
+    try:
+        publish_to_hub(version, settings)
+    except LlmtwinError as error:
+        return (str(error),)
+    return ()
