@@ -52,7 +52,7 @@ def choose(wanted: str | None, settings: Settings) -> Version:
 
 
 def promote(version: str, settings: Settings, *, over: str | EllipsisType | None = ...) -> Switch:
-    """Load a version into the running vLLM, try it through the gateway, serve it as ``twin``; publish it where configured.
+    """Load a version into vLLM, try it through the gateway, serve it as ``twin``; publish it where configured.
 
     To promote it again does no harm, so a run that was killed can be run again. Whatever fails leaves what is served as
     it was; but for publishing, which comes last and whose failure is a note.
