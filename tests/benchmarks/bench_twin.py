@@ -104,7 +104,7 @@ def training_table(runs: dict[str, Run]) -> Table:
         took = [f"{seconds[-1] / 60:.1f}", f"{median(later - sooner for sooner, later in pairwise(seconds)):.1f}"]
         losses = [f"{steps[0]['loss']:.2f} → {steps[-1]['loss']:.2f}"]
         losses += [" → ".join(f"{value:.2f}" for *_, value in curve(run.journal.lines(), "eval_loss"))]
-        examples = str(run.facts.train_rows) if run.facts else ""
+        examples = str(run.facts.train_examples) if run.facts else ""
         table.add_row(author, examples, str(len(steps)), *took, *losses)
     return table
 
