@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 SEGMENT_BYTES = 8_000_000
 SEGMENT_AGE = timedelta(hours=1)
 _NAMED = "%Y%m%dT%H%M%S.%fZ"  # by when it was begun, so that names sort by time
+# Ids of one millisecond are numbered on into the next ones, so a burst's may be later than the clock.
+_AHEAD_SECONDS = 60.0
 _OWN = 0o600  # what people ask is nobody else's business
 _CLOCK_SECONDS = 2.0  # how far a file's time may lag behind the clock
 
@@ -134,7 +136,7 @@ class Journal(Generic[Kept]):
         read: list[list[Kept]] = []
         while waiting or read:
             newest = max((records[-1].trace_id for records in read), default="")
-            if waiting and _last_id(waiting[-1][0]) >= newest:
+            if waiting and _last_id(waiting[-1][0] + _AHEAD_SECONDS) >= newest:
                 if records := self._records(waiting.pop()[1]):
                     read.append(sorted(records, key=lambda record: record.trace_id))
                 continue
@@ -154,7 +156,7 @@ class Journal(Generic[Kept]):
         last = f"{until.astimezone(UTC):{_NAMED}}" if until else "9"
         for path in self._files():
             written = _written(path)
-            if written is not None and written >= since.timestamp() and path.name <= last:
+            if written is not None and written + _AHEAD_SECONDS >= since.timestamp() and path.name <= last:
                 yield from (one for one in self._records(path, trace_id) if one.trace_id == trace_id)
 
     def _segment(self) -> BinaryIO:

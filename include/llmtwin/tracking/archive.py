@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from llmtwin.errors import TrackingError
-from llmtwin.tracking.contents import OWN_METRICS, OWN_OTHERS, OWN_PARAMETERS, Experiment, Point
+from llmtwin.tracking.contents import OWN_METRICS, OWN_PARAMETERS, Experiment, Point, is_logged
 
 _EXPERIMENT = "experiment.json"
 _MESSAGES = "messages.json"
@@ -60,7 +60,7 @@ def read_archive(path: Path) -> Experiment:
         started_at=_time(about["start_time"]),
         parameters=dict(_parameters(messages)),
         metrics=_metrics(messages),
-        others={name: value for name, value in others.items() if name not in OWN_OTHERS},
+        others={name: value for name, value in others.items() if is_logged(name)},
         assets={name: partial(_asset, path, member) for name, member in _assets(messages)},
         source=str(path),
     )

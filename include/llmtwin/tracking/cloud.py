@@ -12,7 +12,7 @@ from typing import Any
 from llmtwin.errors import TrackingError
 from llmtwin.settings import Settings
 from llmtwin.tracking.client import prepare
-from llmtwin.tracking.contents import OWN_METRICS, OWN_OTHERS, OWN_PARAMETERS, Experiment, Point
+from llmtwin.tracking.contents import OWN_METRICS, OWN_PARAMETERS, Experiment, Point, is_logged
 
 
 def experiments(settings: Settings) -> list[Experiment]:
@@ -65,7 +65,7 @@ def _read(remote: Any) -> Experiment:
         started_at=_time(remote.start_server_timestamp),
         parameters={name: str(value) for name, value in _summary(remote.get_parameters_summary(), OWN_PARAMETERS)},
         metrics=_metrics(remote.get_metrics() or ()),
-        others=dict(_summary(remote.get_others_summary(), OWN_OTHERS)),
+        others={name: value for name, value in _summary(remote.get_others_summary(), set()) if is_logged(name)},
         assets=assets,
         source=str(remote.url),
     )

@@ -12,7 +12,12 @@ from llmtwin.errors import TrackingError
 # What Comet's client adds of its own: nobody logged it.
 OWN_PARAMETERS = {"curr_step", "curr_epoch"}
 OWN_METRICS = {"process duration"}
-OWN_OTHERS = {"offline_experiment", "hasNestedParams", "Name"}
+_OWN_OTHERS = {"offline_experiment", "hasNestedParams", "Name"}
+
+
+def is_logged(other: str) -> bool:
+    """Tell whether somebody noted this, and not Comet's client: ``sys.…`` is what it found in the process."""
+    return other not in _OWN_OTHERS and not other.startswith("sys.")
 
 
 @dataclass(frozen=True)
