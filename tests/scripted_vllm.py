@@ -53,8 +53,9 @@ def main() -> None:
 
 async def script(request: web.Request) -> web.Response:
     """Start over with this script: adapters and what was seen are forgotten."""
-    request.app["script"].clear()
-    request.app["script"].update(DEFAULT | await request.json())
+    # Read before anything is forgotten: other requests are answered while we wait.
+    given = await request.json()
+    request.app["script"].update(DEFAULT | given)
     request.app["seen"].clear()
     request.app["adapters"].clear()
     return web.Response()
