@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmtwin.errors import GatewayError, PromotionError
+from llmtwin.registry.loading import reason_of
 from llmtwin.settings import Settings, redacted
 
 if TYPE_CHECKING:
-    import httpx
+    pass
 
 QUESTION = "What do you write about, and what matters most to you in it?"
 _TOKENS = 48
@@ -64,7 +65,7 @@ def _call(settings: Settings, method: str, path: str, body: dict[str, Any] | Non
         with httpx.Client(base_url=settings.gateway, timeout=_TIMEOUT_SECONDS, trust_env=False) as client:
             answer = client.request(method, path, json=body, headers=headers)
         if answer.is_error:
-            raise GatewayError(f"the gateway refuses (HTTP {answer.status_code}): {_reason(answer)}")
+            raise GatewayError(f"the gateway refuses (HTTP {answer.status_code}): {reason_of(answer)}")
         content = answer.json()
     except httpx.HTTPError as error:
         raise GatewayError(
@@ -75,10 +76,3 @@ def _call(settings: Settings, method: str, path: str, body: dict[str, Any] | Non
     if not isinstance(content, dict):
         raise GatewayError(f"what answers at {redacted(settings.gateway)} is no gateway")
     return content
-
-
-def _reason(answer: httpx.Response) -> str:
-    try:
-        return str(answer.json()["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        return answer.text[:200]

@@ -38,7 +38,7 @@ def load(version: str, settings: Settings) -> str:
             answer = client.post("/v1/load_lora_adapter", json=wanted)
             # Somebody else may have loaded it since we looked.
             if answer.is_error and not _is_loaded(client, found.served_name, folder):
-                reason = f"vLLM refuses version {version} (HTTP {answer.status_code}): {_reason(answer)}"
+                reason = f"vLLM refuses version {version} (HTTP {answer.status_code}): {reason_of(answer)}"
                 raise VllmError(reason, answered=True)
     except httpx.TransportError as error:
         raise VllmError(
@@ -55,7 +55,7 @@ def _is_loaded(client: httpx.Client, name: str, folder: Path) -> bool:
     """
     answer = client.get("/v1/models")
     if answer.is_error:
-        raise VllmError(f"vLLM cannot list its models (HTTP {answer.status_code}): {_reason(answer)}", answered=True)
+        raise VllmError(f"vLLM cannot list its models (HTTP {answer.status_code}): {reason_of(answer)}", answered=True)
     for card in answer.json()["data"]:
         if card["id"] == name:
             if Path(card["root"]).resolve() != folder.resolve():
@@ -64,7 +64,8 @@ def _is_loaded(client: httpx.Client, name: str, folder: Path) -> bool:
     return False
 
 
-def _reason(answer: httpx.Response) -> str:
+def reason_of(answer: httpx.Response) -> str:
+    """Return why a server that speaks OpenAI's API, vLLM or the gateway, refused."""
     try:
         return str(answer.json()["error"]["message"])
     except (ValueError, KeyError, TypeError):

@@ -7,13 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+from tests.waiting import eventually
 
 from llmtwin.errors import LocalStackError, PortInUseError
 from llmtwin.local.airflow import USER, airflow_password, airflow_url
@@ -51,13 +51,6 @@ def settings_in(data: Path) -> Settings:
 
 def part_of(settings: Settings, *names: str) -> LocalStack:
     return LocalStack(settings, [service for service in services(settings) if service.name in names])
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")

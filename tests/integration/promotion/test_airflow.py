@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from rich.console import Console
+from tests import waiting
 from tests.adapters import BASE_MODEL, save_adapter
 from tests.conftest import HOME
 from tests.evaluations import save_evaluation
@@ -90,11 +90,8 @@ def candidate(settings: Settings, tmp_path: Path) -> Version:
 
 
 def eventually(condition: Callable[[], Any], seconds: float = 180.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.3)
-    return found
+    # Airflow takes its time from one task to the next.
+    return waiting.eventually(condition, seconds)
 
 
 def call(api: AirflowApi, method: str, path: str, **arguments: Any) -> httpx.Response:
