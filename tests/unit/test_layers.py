@@ -19,7 +19,7 @@ LAYERS = [
 MODELS = PACKAGE / "staging" / "models"
 HEAVY = {
     "torch", "transformers", "sentence_transformers", "openvino", "duckdb", "pyarrow", "qdrant_client", "trl", "peft",
-    "bitsandbytes", "accelerate", "datasets", "comet_ml",
+    "bitsandbytes", "accelerate", "datasets", "comet_ml", "huggingface_hub",
 }  # fmt: skip
 
 
