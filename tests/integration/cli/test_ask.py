@@ -116,7 +116,13 @@ def test_it_is_shown_while_it_is_written_and_ctrl_c_ends_the_work(gateway: Gatew
 def asking(url: str) -> subprocess.Popen[str]:
     """The command while it runs."""
     return subprocess.Popen(
-        [*COMMAND, "Why?"], env=environment(url), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, "Why?"],
+        env=environment(url),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that runs the tests in its background has them, and what they start, ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

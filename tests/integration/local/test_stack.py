@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -65,17 +66,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalStack
 
 
 def test_every_service_is_ready(stack: tuple[LocalStack, Settings]) -> None:
-    assert {status.name: status.state for status in stack[0].status()} == {
-        "mongodb": "ready",
-        "rabbitmq": "ready",
-        "qdrant": "ready",
-        "cdc": "ready",
-        "airflow-db": "done",
-        "airflow-api-server": "ready",
-        "airflow-scheduler": "ready",
-        "airflow-dag-processor": "ready",
-        "airflow-triggerer": "ready",
-    }
+    ready = ["mongodb", "rabbitmq", "qdrant", "cdc"]
+    ready += ["airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer"]
+    expected = {"airflow-db": "done"} | dict.fromkeys(ready, "ready")
+    # On a busy machine a heartbeat may be late, which is no more than a moment.
+    eventually(lambda: {status.name: status.state for status in stack[0].status()} == expected)
 
 
 def test_every_process_carries_the_stacks_mark(stack: tuple[LocalStack, Settings]) -> None:
@@ -113,12 +108,12 @@ def test_secrets_are_readable_by_their_owner_only(stack: tuple[LocalStack, Setti
 
 
 def test_everything_listens_on_the_loopback_interface_only(stack: tuple[LocalStack, Settings]) -> None:
-    listening = {
-        connection.laddr.ip
-        for process in owned_by(stack[1].data)
-        for connection in process.net_connections(kind="tcp")
-        if connection.status == psutil.CONN_LISTEN
-    }
+    listening: set[str] = set()
+    for process in owned_by(stack[1].data):
+        with suppress(psutil.NoSuchProcess):  # Airflow's tasks come and go
+            connections = process.net_connections(kind="tcp")
+            listening |= {one.laddr.ip for one in connections if one.status == psutil.CONN_LISTEN}
+    assert "127.0.0.1" in listening
     assert listening <= {"127.0.0.1", "::1"}
 
 
