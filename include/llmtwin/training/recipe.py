@@ -38,6 +38,9 @@ class Recipe(BaseModel):
     load_in_4bit: bool = Field(default=True, description="QLoRA; the base model's weights as 4-bit numbers")
     bnb_4bit_quant_type: Literal["nf4", "fp4"] = "nf4"
     bnb_4bit_use_double_quant: bool = Field(default=True, description="quantize the quantization constants too")
+    llm_int8_skip_modules: tuple[str, ...] = Field(
+        default=(), description="projections or layers that are not made 4-bit, as k_proj or model.layers.29"
+    )
     attn_implementation: Literal["sdpa", "flash_attention_2", "eager"] = "sdpa"
 
     # What is trained of it

@@ -59,6 +59,8 @@ def quantization(recipe: Recipe) -> BitsAndBytesConfig | None:
         bnb_4bit_quant_type=recipe.bnb_4bit_quant_type,
         bnb_4bit_use_double_quant=recipe.bnb_4bit_use_double_quant,
         bnb_4bit_compute_dtype=dtype(recipe),
+        # A list of one's own replaces the default, which is the output layer.
+        llm_int8_skip_modules=["lm_head", *recipe.llm_int8_skip_modules],
         # FSDP shards what has one type: https://huggingface.co/docs/bitsandbytes/main/en/fsdp_qlora
         bnb_4bit_quant_storage=dtype(recipe) if is_sharded() else torch.uint8,
     )
