@@ -35,7 +35,9 @@ STREAMS = (1, 8, 32)
 # Of the answers that a stream asks for one after the other. Neighbours begin at different ones: answers of one length
 # would all end, and all begin anew, in the same step.
 LENGTHS = (96, 32, 64)
-ROUNDS = 5
+ROUNDS = 8
+# Streams begin one after the other, spread over so long: those of strangers do. All at once is a row of its own kind.
+SPREAD = 1.0
 CHUNKS = 20_000
 
 
@@ -44,14 +46,14 @@ class Measured:
     """One round.
 
     Attributes:
-        rate: Output tokens per second, of all streams together.
+        tokens: Output tokens of all streams.
+        seconds: From the first question to the end of the last answer.
         first: Seconds to the first token of each answer.
-        burst: Those of them that all streams began with, at the same moment.
     """
 
-    rate: float
+    tokens: int
+    seconds: float
     first: list[float]
-    burst: list[float]
 
 
 def main() -> None:
@@ -59,14 +61,12 @@ def main() -> None:
     end_as_by_ctrl_c()
     console = Console()
     with tempfile.TemporaryDirectory() as folder, vllm(Path(folder)) as settings, gateway(settings) as url:
-        rates = ("direct, tokens/s", "gateway, tokens/s", "ratio")
-        table = Table("streams", *rates, "first token p50, ms", "added, ms", "added when all begin at once, ms")
+        table = Table("streams", "direct, tokens/s", "gateway, tokens/s", "ratio", "first token p50, ms", "added, ms")
         for streams in STREAMS:
             table.add_row(*row(streams, asyncio.run(alternate(streams, settings.vllm, url))))
             console.print(table)
-    table = Table(
-        "paced streams", "ratio", "added to first token p50, ms", "gateway, microseconds of processor time per chunk"
-    )
+    added = ("added to first token p50, ms", "when all begin at once, ms")
+    table = Table("paced streams", "ratio", *added, "gateway, microseconds of processor time per chunk")
     with scripted() as direct, gateway(Settings(vllm_url=direct)) as url:
         for streams in STREAMS:
             table.add_row(*asyncio.run(paced(streams, direct, url)))
@@ -79,14 +79,13 @@ def main() -> None:
 
 
 def row(streams: int, rounds: list[tuple[Measured, Measured]]) -> list[str]:
-    """Return a row of the table: medians over the rounds of what both did within each."""
-    direct = median(one.rate for one, _ in rounds)
-    through = median(other.rate for _, other in rounds)
-    ratio = median(other.rate / one.rate for one, other in rounds)
+    """Return a row of the table: rates over all rounds, the first token's median over all answers."""
+    direct, through = (
+        sum(one.tokens for one in side) / sum(one.seconds for one in side) for side in zip(*rounds, strict=True)
+    )
     first = [median(second for one in side for second in one.first) * 1000 for side in zip(*rounds, strict=True)]
-    burst = [median(second for one in side for second in one.burst) * 1000 for side in zip(*rounds, strict=True)]
-    figures = [f"{direct:.0f}", f"{through:.0f}", f"{ratio:.3f}", f"{first[0]:.1f}", f"{first[1] - first[0]:+.1f}"]
-    return [str(streams), *figures, f"{burst[1] - burst[0]:+.1f}"]
+    figures = [f"{direct:.0f}", f"{through:.0f}", f"{through / direct:.3f}", f"{first[0]:.1f}"]
+    return [str(streams), *figures, f"{first[1] - first[0]:+.1f}"]
 
 
 async def paced(streams: int, direct: str, through: str) -> list[str]:
@@ -95,12 +94,20 @@ async def paced(streams: int, direct: str, through: str) -> list[str]:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         await session.post(f"{direct}/script", json={"tokens": None, "interval": 0.02, "text": "word"})
         await measure(session, through, streams)
-        one = await measure(session, direct, streams)
-        before = sum(process.cpu_times()[:2])
-        other = await measure(session, through, streams)
-        spent = (sum(process.cpu_times()[:2]) - before) / (streams * sum(LENGTHS)) * 1e6
-    added = (median(other.first) - median(one.first)) * 1000
-    return [str(streams), f"{other.rate / one.rate:.3f}", f"{added:+.1f}", f"{spent:.0f}"]
+        rounds = []
+        spent = 0.0
+        for _ in range(ROUNDS):
+            one = await measure(session, direct, streams)
+            before = sum(process.cpu_times()[:2])
+            rounds.append((one, await measure(session, through, streams)))
+            spent += sum(process.cpu_times()[:2]) - before
+        bursts = [
+            (await measure(session, direct, streams, spread=0), await measure(session, through, streams, spread=0))
+            for _ in range(ROUNDS)
+        ]
+    _, _, _, ratio, _, added = row(streams, rounds)
+    at_once = row(streams, bursts)[-1]
+    return [str(streams), ratio, added, at_once, f"{spent / sum(one.tokens for _, one in rounds) * 1e6:.0f}"]
 
 
 async def alternate(streams: int, direct: str, through: str) -> list[tuple[Measured, Measured]]:
@@ -116,17 +123,23 @@ async def alternate(streams: int, direct: str, through: str) -> list[tuple[Measu
     return rounds
 
 
-async def measure(session: aiohttp.ClientSession, url: str, streams: int) -> Measured:
-    """Keep that many streams open, each of which asks for one answer after the other."""
+async def measure(session: aiohttp.ClientSession, url: str, streams: int, spread: float = SPREAD) -> Measured:
+    """Keep that many streams open, each of which asks for one answer after the other; all at once without ``spread``.
+
+    At once, each asks for one answer only: afterwards they would drift apart.
+    """
 
     async def ask(number: int) -> list[float]:
+        await asyncio.sleep(spread * number / streams)
         start = number % len(LENGTHS)
-        return [await stream(session, url, number, tokens) for tokens in LENGTHS[start:] + LENGTHS[:start]]
+        lengths = LENGTHS[start:] + LENGTHS[:start] if spread else LENGTHS[start : start + 1]
+        asked.extend(lengths)
+        return [await stream(session, url, number, tokens) for tokens in lengths]
 
+    asked: list[int] = []
     started = time.perf_counter()
     first = await asyncio.gather(*(ask(number) for number in range(streams)))
-    rate = streams * sum(LENGTHS) / (time.perf_counter() - started)
-    return Measured(rate, [second for one in first for second in one], [one[0] for one in first])
+    return Measured(sum(asked), time.perf_counter() - started, [second for one in first for second in one])
 
 
 async def stream(session: aiohttp.ClientSession, url: str, number: int, tokens: int) -> float:
