@@ -44,7 +44,7 @@ def main() -> None:
     end_as_by_ctrl_c()
     path = base_model_path(Settings(home=HOME, models_dir=HOME / ".local" / "models"), Path(sys.executable))
     tokenizer = AutoTokenizer.from_pretrained(path)
-    texts = [tokenizer(article.content)["input_ids"][:TOKENS] for article in load_articles()[:ARTICLES]]
+    texts = [tokenizer(article.text)["input_ids"][:TOKENS] for article in load_articles()[:ARTICLES]]
     recipe = read_recipe("smoke")
     table = Table("not made 4-bit", "share of weights in 4 bits", "perplexity")
     plain = load_base_model(path, recipe.model_copy(update={"load_in_4bit": False}))
