@@ -18,6 +18,7 @@ from installation import end_as_by_ctrl_c
 from rich.console import Console
 from rich.table import Table
 from transformers import AutoTokenizer
+from transformers.utils import logging
 
 from llmtwin.base_model import base_model_path
 from llmtwin.settings import Settings
@@ -42,6 +43,7 @@ SPARED: dict[str, Sequence[str]] = {
 def main() -> None:
     """Measure, and print the table."""
     end_as_by_ctrl_c()
+    logging.disable_progress_bar()
     path = base_model_path(Settings(home=HOME, models_dir=HOME / ".local" / "models"), Path(sys.executable))
     tokenizer = AutoTokenizer.from_pretrained(path)
     texts = [tokenizer(article.text)["input_ids"][:TOKENS] for article in load_articles()[:ARTICLES]]

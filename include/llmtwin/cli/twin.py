@@ -75,7 +75,8 @@ def twin(
         raise typer.Exit(1)
 
     console.rule("[bold]5 · the twin answers")
-    question = question or QUESTION
+    # Those who write this repository have told no stories in it.
+    question = question or (demo.QUESTION if author == demo.author_of(settings) else QUESTION)
     console.print(f"[bold]{escape(question)}[/]")
     answer(console, settings, question)
     console.print('\nask on:  .venv/bin/llmtwin ask "your question"\nback:    .venv/bin/llmtwin rollback')
