@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.scripted_server import JsonHandler, serving
 
 KEY = "0123456789abcdef0123456789abcdef"
 _METADATA = {
@@ -49,31 +48,17 @@ def scripted_comet() -> Iterator[tuple[str, list[str]]]:
     """Serve; yield the address for ``COMET_URL_OVERRIDE``, and the paths that were asked for."""
     asked: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Handler(JsonHandler):
+        def do_GET(self) -> None:  # noqa: N802 - http.server's name
             url = urlsplit(self.path)
             asked.append(url.path)
             wanted = parse_qs(url.query).get("experimentKey", [KEY])
             if url.path == "/api/rest/v2/experiment/asset/get-asset":
                 self.answer(200, b"<p>report</p>")
             elif url.path in ANSWERS and wanted == [KEY]:
-                self.answer(200, json.dumps(ANSWERS[url.path]).encode())
+                self.answer(200, ANSWERS[url.path])
             else:
-                self.answer(404, json.dumps({"msg": f"there is no {self.path}"}).encode())
+                self.answer(404, {"msg": f"there is no {self.path}"})
 
-        def answer(self, status: int, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/clientlib/", asked
-        finally:
-            server.shutdown()
+    with serving(Handler) as url:
+        yield f"{url}/clientlib/", asked

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.scripted_server import JsonHandler, serving
 
 TOKEN = "hf_of_this_test"
 REPOSITORY = "ana/my-twin"
@@ -47,8 +47,8 @@ def scripted_hub() -> Iterator[Hub]:
     hub = Hub()
     api = f"/api/models/{REPOSITORY}"
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Handler(JsonHandler):
+        def do_GET(self) -> None:  # noqa: N802 - http.server's name
             if self.refused():
                 return
             if self.path.startswith(f"{api}/refs"):
@@ -62,12 +62,12 @@ def scripted_hub() -> Iterator[Hub]:
             else:
                 self.answer(404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
 
-        def do_PUT(self) -> None:
+        def do_PUT(self) -> None:  # noqa: N802 - http.server's name
             content = self.body()
             hub.objects[hashlib.sha256(content).hexdigest()] = content
             self.answer(200, {})
 
-        def do_POST(self) -> None:
+        def do_POST(self) -> None:  # noqa: N802 - http.server's name
             body = self.body()
             if self.refused():
                 return
@@ -155,22 +155,5 @@ def scripted_hub() -> Iterator[Hub]:
             self.rfile.readline()
             return content
 
-        def answer(self, status: int, content: Any, headers: dict[str, str] | None = None) -> None:
-            body = json.dumps(content).encode()
-            self.send_response(status)
-            for name, value in {"content-type": "application/json", **(headers or {})}.items():
-                self.send_header(name, value)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        hub.url = f"http://127.0.0.1:{server.server_port}"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield hub
-        finally:
-            server.shutdown()
+    with serving(Handler) as hub.url:
+        yield hub

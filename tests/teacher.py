@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from pydantic import SecretStr
+from tests.scripted_server import JsonHandler
 
 from llmtwin.settings import Settings
 
@@ -113,25 +114,16 @@ def sensible(body: dict[str, Any]) -> dict[str, str]:
 
 
 def _handler(teacher: ScriptedTeacher) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(JsonHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_POST(self) -> None:
+        def do_POST(self) -> None:  # noqa: N802 - http.server's name
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
             time.sleep(teacher.delay)
             if self.path != "/v1/chat/completions":
                 status, headers, answer = 404, {}, {"error": {"message": "no such path"}}
             else:
                 status, headers, answer = teacher.reply(body, self.headers["authorization"])
-            content = json.dumps(answer).encode()
-            self.send_response(status)
-            for name, value in {**headers, "content-type": "application/json"}.items():
-                self.send_header(name, value)
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *args: object) -> None:
-            pass
+            self.answer(status, answer, headers)
 
     return Handler

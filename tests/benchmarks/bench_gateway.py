@@ -36,7 +36,7 @@ STREAMS = (1, 8, 32)
 # would all end, and all begin anew, in the same step.
 LENGTHS = (96, 32, 64)
 ROUNDS = 8
-# Streams begin one after the other, spread over so long: those of strangers do. All at once is a row of its own kind.
+# Streams begin one after the other, spread over so long: those of strangers do. All at once is a column of its own.
 SPREAD = 1.0
 CHUNKS = 20_000
 

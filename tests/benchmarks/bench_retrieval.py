@@ -10,7 +10,9 @@ import argparse
 import asyncio
 import json
 import re
+import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -109,8 +111,9 @@ async def technique_table(
         other = settings.model_copy(update={"reranker_model": reranker})
         rows.append(("hybrid + cross-encoder", {**NOTHING, "rerank": True}, other, rephrase_by_rule))
     if llm:
-        rows.append(("hybrid + expansion by LLM", {**NOTHING, "expansion": 2}, settings, language_model(llm)))
-        rows.append(("hybrid + expansion by LLM + rerank", {"expansion": 2}, settings, language_model(llm)))
+        rephrase = language_model(llm)
+        rows.append(("hybrid + expansion by LLM", {**NOTHING, "expansion": 2}, settings, rephrase))
+        rows.append(("the same + rerank + deduplicate", {"expansion": 2}, settings, rephrase))
     for name, options, of_settings, complete in rows:
         found, milliseconds = await answer(questions, of_settings, options, complete)
         repeats = sum(repeated(passages[:5]) for passages in found) / len(found)
@@ -141,8 +144,11 @@ async def answer(
     async with Retrieval(settings) as retrieval:
         await retrieval.retrieve(questions[0].text, asked, complete)
         started = time.perf_counter()
-        found = [(await retrieval.retrieve(one.text, asked, complete)).passages for one in questions]
-        return found, (time.perf_counter() - started) * 1000 / len(questions)
+        found = [await retrieval.retrieve(one.text, asked, complete) for one in questions]
+        milliseconds = (time.perf_counter() - started) * 1000 / len(questions)
+    for note, count in Counter(note for one in found for note in one.notes).items():
+        print(f"{count} of {len(found)}: {note}", file=sys.stderr)
+    return [one.passages for one in found], milliseconds
 
 
 async def rephrase_by_rule(messages: list[dict[str, str]], _schema: dict[str, Any] | None) -> str:
@@ -152,16 +158,19 @@ async def rephrase_by_rule(messages: list[dict[str, str]], _schema: dict[str, An
 
 
 def language_model(url: str) -> Complete:
-    """Return what asks an OpenAI-compatible server, by the first model it has."""
+    """Return what asks an OpenAI-compatible server, by the first model it has; each question once."""
+    answers: dict[str, str] = {}
     client = httpx.AsyncClient(base_url=url, timeout=60)
     name: str = httpx.get(f"{url}/v1/models").raise_for_status().json()["data"][0]["id"]
 
     async def complete(messages: list[dict[str, str]], schema: dict[str, Any] | None) -> str:
+        if (question := messages[-1]["content"]) in answers:
+            return answers[question]
         shape = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
         body = {"model": name, "messages": messages, "response_format": shape, "max_tokens": 200, "temperature": 0}
         answer = (await client.post("/v1/chat/completions", json=body)).raise_for_status()
-        content: str = answer.json()["choices"][0]["message"]["content"]
-        return content
+        answers[question] = answer.json()["choices"][0]["message"]["content"]
+        return answers[question]
 
     return complete
 

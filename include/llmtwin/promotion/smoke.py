@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llmtwin.errors import GatewayError, PromotionError
 from llmtwin.registry.loading import reason_of
 from llmtwin.settings import Settings, redacted
-
-if TYPE_CHECKING:
-    pass
 
 QUESTION = "What do you write about, and what matters most to you in it?"
 _TOKENS = 48

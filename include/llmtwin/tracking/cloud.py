@@ -63,16 +63,18 @@ def _read(remote: Any) -> Experiment:
         project=str(remote.project_name),
         tags=tuple(sorted(remote.get_tags())),
         started_at=_time(remote.start_server_timestamp),
-        parameters={name: str(value) for name, value in _summary(remote.get_parameters_summary(), OWN_PARAMETERS)},
+        parameters={
+            name: str(value) for name, value in _summary(remote.get_parameters_summary()) if name not in OWN_PARAMETERS
+        },
         metrics=_metrics(remote.get_metrics() or ()),
-        others={name: value for name, value in _summary(remote.get_others_summary(), set()) if is_logged(name)},
+        others={name: value for name, value in _summary(remote.get_others_summary()) if is_logged(name)},
         assets=assets,
         source=str(remote.url),
     )
 
 
-def _summary(rows: Any, own: set[str]) -> Iterator[tuple[str, Any]]:
-    return ((row["name"], row["valueCurrent"]) for row in rows or () if row["name"] not in own)
+def _summary(rows: Any) -> Iterator[tuple[str, Any]]:
+    return ((row["name"], row["valueCurrent"]) for row in rows or ())
 
 
 def _metrics(rows: Any) -> dict[str, tuple[Point, ...]]:

@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 import warnings
+from collections import deque
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -102,21 +103,27 @@ class OpenvinoEncoder(Encoder):
             return
         # Texts of like length share a batch, so that little is padding; the longest first, so that memory grows once.
         order = sorted(range(len(rows)), key=lambda index: -len(rows[index]))
-        batches = [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
-        parallel = min(self._parallel, len(batches))
-        # Taken in turns, as one batch takes as long as its neighbour. Not openvino.AsyncInferQueue: its threads still
-        # want Python's lock after the last answer (2026.4), and a process that ends just then is aborted.
-        requests = [self._compiled.create_infer_request() for _ in range(parallel)]
-        for turn, members in enumerate(batches):
-            request = requests[turn % parallel]
-            if turn >= parallel:
-                request.wait()
-                store(request, batches[turn - parallel])
+        # Oldest first, as one batch takes as long as the next. Not openvino.AsyncInferQueue: its threads still want
+        # Python's lock after the last answer (2026.4), and a process that ends just then is aborted.
+        running: deque[tuple[Any, list[int]]] = deque()
+        for start in range(0, len(order), self.batch_size):
+            members = order[start : start + self.batch_size]
+            if len(running) < self._parallel:
+                request = self._compiled.create_infer_request()
+            else:
+                request = _finished(running.popleft(), store)
             request.start_async(_batch([rows[index] for index in members], prompt_length))
-        for turn in range(len(batches) - parallel, len(batches)):
-            request = requests[turn % parallel]
-            request.wait()
-            store(request, batches[turn])
+            running.append((request, members))
+        for one in running:
+            _finished(one, store)
+
+
+def _finished(running: tuple[Any, list[int]], store: Callable[[Any, list[int]], None]) -> Any:
+    """Wait for a request and have its vectors stored; return it, free for another batch."""
+    request, members = running
+    request.wait()
+    store(request, members)
+    return request
 
 
 def _batch(rows: list[list[int]], prompt_length: int) -> list[NDArray[np.int64]]:

@@ -10,12 +10,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+from tests.scripted_server import JsonHandler
 from tests.traces import feedback, trace
 
 from llmtwin.errors import SettingsError
@@ -63,24 +64,16 @@ class Opik:
         self.down = False
         opik = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def answer(self) -> None:
+        class Handler(JsonHandler):
+            def note(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
                 if self.headers.get("content-encoding") == "gzip":
                     body = gzip.decompress(body)
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 opik.requests.append((self.command, self.path, json.loads(body) if body else None, headers))
-                status, content = opik.answer(self.command, self.path)
-                self.send_response(status)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
+                self.answer(*opik.answer(self.command, self.path))
 
-            do_GET = do_POST = do_PUT = do_PATCH = answer  # noqa: N815
-
-            def log_message(self, *_: object) -> None:
-                pass
+            do_GET = do_POST = do_PUT = do_PATCH = note  # noqa: N815
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}/api/"
