@@ -179,7 +179,10 @@ class Settings(BaseSettings):
         default=256, ge=32, le=4096, description="an answer to learn has so many tokens of the base model at most"
     )
     dataset_rag_share: float = Field(
-        default=0.25, ge=0, le=1, description="of instructions, at most, that come with retrieved passages"
+        default=0.25,
+        ge=0,
+        le=1,
+        description="of extracts, at most, that are there once more with passages",
     )
     dataset_pii: Literal["drop", "keep"] = Field(
         default="drop", description="extracts with e-mail addresses, telephone or card numbers, or secrets"

@@ -26,7 +26,7 @@ def build(
     author: Annotated[str, typer.Argument(help="Full name, or `everybody`.")],
     seed: Annotated[int | None, typer.Option(min=0, help="Of all that is drawn by lot.")] = None,
     teacher: Annotated[bool, typer.Option("--teacher/--no-teacher", help="Ask the teacher of the settings.")] = True,
-    rag_share: Annotated[float | None, typer.Option(min=0, max=1, help="With passages, at most.")] = None,
+    rag_share: Annotated[float | None, typer.Option(min=0, max=1, help="Once more with passages, at most.")] = None,
     track: Annotated[bool, typer.Option("--track/--no-track", help="Log it to Comet or an archive.")] = True,
 ) -> None:
     """Build a dataset from the feature store; the same documents and options give the same version."""

@@ -10,7 +10,7 @@ from typing import Any
 
 _ABOUT = {
     "instruction": "an instruction, answered by the author's own text",
-    "rag": "the same with passages before it, numbered as in serving",
+    "rag": "some of the same once more, with passages before them, numbered as in serving",
     "question": "a question of a list, answered by the teacher from the author's passages",
 }
 

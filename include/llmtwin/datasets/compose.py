@@ -52,9 +52,18 @@ class Composer:
     options: Options
 
     def rows(self, asked: Sequence[Asked]) -> list[Row]:
-        """Return one row for each, in their order; a share of them with passages."""
+        """Return a row for each, in their order; behind a share of them the same once more, with passages.
+
+        Nothing is there with passages alone: recipes that have no room for passages train on all of the author's text,
+        and all of what is held out is measured.
+        """
         supported = self._supported(asked)
-        return [supported.get(number) or self._plain(one) for number, one in enumerate(asked)]
+        rows = []
+        for number, one in enumerate(asked):
+            rows.append(self._plain(one))
+            if number in supported:
+                rows.append(supported[number])
+        return rows
 
     def author(self, extract: Extract) -> str:
         """Return the full name of an extract's author."""

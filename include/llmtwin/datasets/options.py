@@ -24,7 +24,7 @@ class Options(BaseModel):
     test_share: float = Field(default=0.15, gt=0, lt=0.5, description="of documents, the newest")
     languages: tuple[str, ...] = Field(default=(), description="ISO 639-1 codes; none: all languages")
     pii: Literal["drop", "keep"] = Field(default="drop", description="extracts that hold personal data or secrets")
-    rag_share: float = Field(default=0.25, ge=0, le=1, description="of instructions, at most, with passages")
+    rag_share: float = Field(default=0.25, ge=0, le=1, description="of extracts, at most, once more with passages")
     rag_passages: int = Field(default=3, ge=1, le=10, description="in a prompt")
     teacher: bool = Field(default=True, description="whether the teacher is asked, where the settings name one")
     questions: int = Field(default=60, ge=0, description="for the teacher to answer, at most")

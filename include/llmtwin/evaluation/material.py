@@ -101,7 +101,7 @@ def require_held_out(dataset: Dataset, limit: int, seed: int) -> list[Prompt]:
 def training_texts(dataset: Dataset) -> list[Sample]:
     """Return all texts in the author's own words that a model may have been trained on."""
     rows = [row for split in ("train", "validation") for row in dataset.rows(split)]
-    return _samples(row for row in rows if row["type"] == OWN_WORDS or row["teacher"] is None)
+    return _samples(row for row in rows if row["type"] == OWN_WORDS)
 
 
 def other_authors(settings: Settings, dataset: Dataset) -> list[OtherAuthor]:

@@ -114,7 +114,7 @@ def test_a_teacher_that_talks_nonsense_now_and_then_costs_those_items(store: Set
     assert dropped["an extract without a usable instruction"] > 0
     extracts = sum(one["extracts"] for split in dataset.manifest["documents"].values() for one in split)
     written_rows = [row for split in ("train", "validation", "test") for row in dataset.rows(split)]
-    kept = sum(row["type"] != "question" for row in written_rows)
+    kept = sum(row["type"] == "instruction" for row in written_rows)
     assert kept + dropped["an extract without a usable instruction"] == extracts
 
 
