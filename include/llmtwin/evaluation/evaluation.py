@@ -78,7 +78,7 @@ def evaluate(
             dataset=chosen.reference,
             dataset_digest=chosen.digest,
             created_at=datetime.now(UTC),
-            production=lineup.production.version if lineup.production else None,
+            production=lineup.in_production,
             control=lineup.control.version if lineup.control else None,
             models=[
                 ModelCard(

@@ -20,13 +20,15 @@ class Lineup:
 
     Attributes:
         candidate: What is evaluated.
-        production: What is served as ``twin`` now; None where nothing is, or it is the candidate.
+        in_production: The version that is served as ``twin`` now, whether it is compared or not; None where none is.
+        production: The same as far as it is compared; None where nothing is served, or `missing` says why not.
         control: A twin of another author; None where there is none.
         base: Whether the base model is compared.
         missing: Why a model is not among them, by its role.
     """
 
     candidate: Version
+    in_production: str | None
     production: Version | None
     control: Version | None
     base: bool
@@ -65,7 +67,9 @@ def line_up(
     candidate = registry.get(version)
     _require_same_base(candidate, settings)
     missing: dict[str, str] = {}
-    production = registry.production() if PRODUCTION in against else None
+    served = registry.production()
+    in_production = served.version if served else None
+    production = served if PRODUCTION in against else None
     if PRODUCTION in against and production is None:
         missing[PRODUCTION] = "nothing is in production yet"
     elif production and production.version == version:
@@ -76,11 +80,11 @@ def line_up(
     if control is not None:
         named = registry.get(control)
         _require_same_base(named, settings)
-        return Lineup(candidate, production, named, BASE in against, missing)
+        return Lineup(candidate, in_production, production, named, BASE in against, missing)
     chosen = _another_authors(registry, candidate, author, settings)
     if chosen is None:
         missing[CONTROL] = "the registry holds no twin of another author on this base model"
-    return Lineup(candidate, production, chosen, BASE in against, missing)
+    return Lineup(candidate, in_production, production, chosen, BASE in against, missing)
 
 
 def load_model(role: str, version: Version | None, settings: Settings, vllm: Vllm) -> Model:

@@ -124,7 +124,7 @@ class Evaluation(BaseModel):
     dataset: str
     dataset_digest: str
     created_at: AwareDatetime
-    production: str | None
+    production: str | None = Field(description="in production then; whether it was compared, `models` tells")
     control: str | None
     models: list[ModelCard]
     options: Options

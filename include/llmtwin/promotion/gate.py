@@ -40,7 +40,7 @@ class Measured(Protocol):
 
     @property
     def production(self) -> str | None:
-        """The version that was in production, and measured beside."""
+        """The version that was in production; why it was not measured beside is noted for ``production/``."""
 
 
 class Rule(BaseModel):
@@ -159,8 +159,8 @@ class _Range:
 
 
 def _apply(rule: Rule, evaluation: Measured) -> Finding:
-    if evaluation.production is None and any(_PRODUCTION in name for name in rule.figures):
-        return Finding(outcome=Outcome.NOT_APPLICABLE, words=f"{rule.because}: nothing is in production yet")
+    if (why := _no_production(evaluation)) and any(_PRODUCTION in name for name in rule.figures):
+        return Finding(outcome=Outcome.NOT_APPLICABLE, words=f"{rule.because}: {why}")
     if missing := [name for name in rule.figures if _range(name, evaluation) is None]:
         outcome = Outcome.FAILED if rule.required else Outcome.NOT_APPLICABLE
         return Finding(outcome=outcome, words=f"{rule.because}: {' and '.join(_missing(missing, evaluation))}")
@@ -173,6 +173,15 @@ def _apply(rule: Rule, evaluation: Measured) -> Finding:
     doubt = "" if clearly_met or clearly_broken else "; the intervals leave it open"
     words = f"{rule.because}: {rule.figure} is {figure}, {_bound_words(rule, bound)}{doubt}"
     return Finding(outcome=Outcome.PASSED if passed else Outcome.FAILED, words=words)
+
+
+def _no_production(evaluation: Measured) -> str | None:
+    """Return why there is nothing in production to compare with; None where there is.
+
+    One that could not be measured at all, as of another base model, must not keep every candidate out for ever.
+    """
+    unknown = evaluation.not_measured.get(f"{_PRODUCTION}/")
+    return unknown or ("nothing is in production yet" if evaluation.production is None else None)
 
 
 def _missing(names: list[str], evaluation: Measured) -> list[str]:

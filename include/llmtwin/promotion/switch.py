@@ -7,9 +7,10 @@ before or by the one after, never by none. Whatever can fail is done before.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from types import EllipsisType
 
-from llmtwin.errors import GatewayError, LlmtwinError, RegistryError, VllmError
+from llmtwin.errors import AdapterError, GatewayError, LlmtwinError, RegistryError, VllmError
 from llmtwin.promotion.hub import publish_to_hub
 from llmtwin.promotion.smoke import smoke_test, twin_is
 from llmtwin.registry import Registry, Status, Version, load, read_adapter
@@ -107,7 +108,8 @@ def rollback(settings: Settings) -> Switch:
     the gateway loads what is in production as soon as vLLM is back.
 
     Raises:
-        RegistryError: Nothing was served before, or the files of the version before are damaged.
+        RegistryError: Nothing was served before, or the version before is damaged or does not fit the base model that
+            is served.
         VllmError: vLLM refuses the version before; what is served stays as it was.
     """
     registry = Registry(settings.registry)
@@ -115,6 +117,7 @@ def rollback(settings: Settings) -> Switch:
     notes = []
     if before is not None:
         registry.verify(before.version)
+        _require_servable(registry.folder_of(before.version), before.version, settings)
         try:
             load(before.version, settings)
         except VllmError as error:
@@ -129,6 +132,13 @@ def rollback(settings: Settings) -> Switch:
     except GatewayError as error:
         notes.append(str(error))
     return Switch(production.version if production else None, now.version if now else None, notes=tuple(notes))
+
+
+def _require_servable(folder: Path, version: str, settings: Settings) -> None:
+    try:
+        read_adapter(folder).require_servable(settings.base_model, settings.vllm_max_lora_rank)
+    except AdapterError as error:
+        raise RegistryError(f"version {version} cannot be served again: {error.reason}") from error
 
 
 def _publish(version: str, settings: Settings) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from llmtwin.errors import DatasetError, EvaluationError, RegistryError, VllmErr
 from llmtwin.evaluation import folder_of, read_evaluation
 from llmtwin.evaluation.result import ANSWERS, REPORT, RESULT
 from llmtwin.local.ports import free_port
+from llmtwin.promotion import Outcome, gate, read_thresholds
 from llmtwin.registry import Status
 from llmtwin.settings import settings_environment
 from llmtwin.tracking import read_experiment
@@ -91,6 +92,32 @@ def test_a_version_in_production_is_measured_beside(lab: Lab) -> None:
     # It is the control too, and is asked once.
     bodies = Counter(json.dumps(entry["body"], sort_keys=True) for entry in lab.asked())
     assert max(bodies.values()) == 1
+
+
+def test_production_on_another_base_model_is_not_measured_but_still_what_is_replaced(lab: Lab) -> None:
+    old = lab.register(ANA, None, base_model_name_or_path="org/another-model")
+    lab.registry.accept(old)
+    lab.registry.promote(old)
+    found = lab.evaluate()
+    assert found.production == old
+    assert "production_ratio" not in found.metrics
+    assert "trained on org/another-model" in found.not_measured["production/"]
+    # The gate rules on what was measured, and says why there is nothing about production.
+    about_production = [
+        finding
+        for finding in gate(found, read_thresholds(lab.settings)).findings
+        if "the twin in production" in finding.words
+    ]
+    assert [finding.outcome for finding in about_production] == [Outcome.NOT_APPLICABLE] * 2
+    assert all("trained on org/another-model" in finding.words for finding in about_production)
+
+
+def test_the_version_in_production_is_not_measured_beside_itself(lab: Lab) -> None:
+    lab.registry.accept("1")
+    lab.registry.promote("1")
+    found = lab.evaluate()
+    assert found.production == "1"
+    assert found.not_measured["production/"] == "the candidate is in production itself"
 
 
 def test_asking_again_asks_nothing_that_was_answered(lab: Lab) -> None:

@@ -85,6 +85,27 @@ def test_an_evaluation_beside_another_production_is_out_of_date(llmtwin: Llmtwin
     assert "version 2 is in production by now" in str(refused.exception)
 
 
+def test_after_a_change_of_base_model_a_candidate_takes_over_and_there_is_no_way_back(
+    llmtwin: Llmtwin, own: Gateway, train: Train, tmp_path: Path
+) -> None:
+    registry = Registry(own.settings.registry)
+    old = save_adapter(tmp_path / "old", base_model_name_or_path="org/another-model")
+    registry.accept(registry.register(old, "org/another-model", 16).version)
+    registry.promote("1")
+    reason = "version 1 in production was trained on org/another-model"
+    save_evaluation(own.settings, train(), production="1", not_measured={"production/": reason})
+    done = llmtwin("promote", "2", "--yes")
+    assert done.exit_code == 0, done.output
+    assert "twin was version 1 and is version 2 now" in done.output
+    refused = llmtwin("rollback")
+    assert isinstance(refused.exception, RegistryError)
+    assert "version 1 cannot be served again" in str(refused.exception)
+    assert "it was trained on 'org/another-model'" in str(refused.exception)
+    production = registry.production()
+    assert production is not None
+    assert production.version == "2"
+
+
 def test_rollback_says_what_twin_is_now_and_how_long_it_took(
     llmtwin: Llmtwin, vllm: ScriptedVllm, train: Train
 ) -> None:

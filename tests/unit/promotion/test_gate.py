@@ -94,6 +94,15 @@ def test_while_nothing_is_in_production_its_rules_do_not_apply() -> None:
     assert not judged(first, production="1").passed
 
 
+def test_where_production_could_not_be_measured_its_rules_do_not_apply_and_say_why() -> None:
+    metrics = {name: value for name, value in GOOD.items() if "production" not in name}
+    verdict = judged(metrics, production="1", not_measured={"production/": "it was trained on another base model"})
+    assert verdict.passed
+    skipped = [finding.words for finding in verdict.findings if finding.outcome is Outcome.NOT_APPLICABLE]
+    assert len(skipped) == 2
+    assert all(words.endswith(": it was trained on another base model") for words in skipped)
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, None])
 def test_a_figure_that_was_not_measured_is_a_reason_where_the_rule_requires_it(value: float | None) -> None:
     metrics = {name: found for name, found in (GOOD | {"perplexity_ratio": value}).items() if found is not None}
