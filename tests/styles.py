@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from llmtwin.datasets import Dataset, slug
 from llmtwin.datasets.dataset import MANIFEST
 from llmtwin.datasets.rows import answer, prompt, schema
+from llmtwin.documents import user_id
 from llmtwin.files import write_json
 from llmtwin.prompt import with_passages
 from llmtwin.settings import Settings
@@ -72,7 +73,14 @@ def save_dataset(
     (folder / "sft").mkdir(parents=True, exist_ok=True)
     for split, rows in splits.items():
         pq.write_table(pa.Table.from_pylist(list(rows), schema=schema("sft")), folder / "sft" / f"{split}.parquet")
-    write_json(folder / MANIFEST, {"author": author, "digest": digest})
+    ids = {split: dict.fromkeys(row["document_id"] for row in rows) for split, rows in splits.items()}
+    manifest = {
+        "author": author,
+        "author_ids": [str(user_id(author))],
+        "digest": digest,
+        "documents": {split: [{"id": id_} for id_ in found] for split, found in ids.items()},
+    }
+    write_json(folder / MANIFEST, manifest)
     return Dataset(folder)
 
 

@@ -10,7 +10,7 @@ import structlog
 
 from llmtwin.datasets import Dataset, open_dataset
 from llmtwin.errors import DatasetError
-from llmtwin.evaluation.lineup import PRODUCTION, Lineup, load_model
+from llmtwin.evaluation.lineup import CANDIDATE, CONTROL, PRODUCTION, Lineup, load_model
 from llmtwin.evaluation.material import WITH_PASSAGES, Prompt, held_out, require_held_out
 from llmtwin.evaluation.perplexity import Surprise
 from llmtwin.evaluation.result import Options
@@ -29,7 +29,7 @@ class Asked:
     Attributes:
         dataset: The candidate's author's.
         texts: To be scored.
-        other_texts: To be scored, of the control's author; none where the dataset is not here.
+        other_texts: To be scored, of the control's author; none where the dataset is not here or all of it is known.
         prompts: To be answered, without passages.
         grounded: To be answered, with passages.
         options: How.
@@ -44,20 +44,22 @@ class Asked:
 
     @classmethod
     def of(cls, settings: Settings, dataset: Dataset, lineup: Lineup, options: Options) -> Asked:
-        """Choose from the test documents; the same for the same seed.
+        """Choose from the test documents that no version was trained on; the same for the same seed.
 
         Raises:
             EvaluationError: There are none.
             DatasetError: The dataset is damaged.
         """
-        texts = require_held_out(dataset, options.texts, options.seed)
+        known = lineup.known_to(CANDIDATE, PRODUCTION, CONTROL)
+        texts = require_held_out(dataset, options.texts, options.seed, without=known)
+        known_of_other = lineup.known_to(CANDIDATE, CONTROL)  # who is compared there
         other = _dataset_of_control(settings, lineup)
         return cls(
             dataset=dataset,
             texts=texts,
-            other_texts=held_out(other, options.texts, options.seed) if other else [],
+            other_texts=held_out(other, options.texts, options.seed, without=known_of_other) if other else [],
             prompts=texts[: options.answers],
-            grounded=held_out(dataset, options.grounded_answers, options.seed, WITH_PASSAGES),
+            grounded=held_out(dataset, options.grounded_answers, options.seed, WITH_PASSAGES, without=known),
             options=options,
         )
 

@@ -17,6 +17,7 @@ from llmtwin import __version__
 from llmtwin.datasets import open_dataset
 from llmtwin.errors import EvaluationError
 from llmtwin.evaluation.asking import Asked, Given, ask
+from llmtwin.evaluation.contamination import uncontaminated
 from llmtwin.evaluation.findings import Findings
 from llmtwin.evaluation.journal import Journal
 from llmtwin.evaluation.lineup import BASE, PRODUCTION, author_of, line_up
@@ -53,8 +54,8 @@ def evaluate(
         again: Ask everything anew, also what was answered before.
 
     Raises:
-        EvaluationError: The version cannot be evaluated: no dataset, no test documents, another base model, or another
-            evaluation of it is running.
+        EvaluationError: The version cannot be evaluated: no dataset, no test documents that it was not trained on, another
+            base model, or another evaluation of it is running.
         RegistryError: There is no such version, or its files are damaged.
         DatasetError: There is no such dataset, or it is damaged.
         VllmError: vLLM is down, or refuses.
@@ -64,7 +65,7 @@ def evaluate(
     started = time.monotonic()
     folder = folder_of(settings, version)
     chosen = open_dataset(settings, dataset or _dataset_of(Registry(settings.registry).get(version)))
-    lineup = line_up(settings, version, chosen.author, against, control)
+    lineup = uncontaminated(line_up(settings, version, chosen.author, against, control), chosen, settings)
     asked = Asked.of(settings, chosen, lineup, options)
     findings = Findings(options.seed)
     with _alone(folder, version), _journal(folder / ANSWERS, again) as journal:

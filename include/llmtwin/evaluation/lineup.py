@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from llmtwin.errors import EvaluationError, RegistryError
 from llmtwin.evaluation.served import Model, Vllm
@@ -25,6 +25,8 @@ class Lineup:
         control: A twin of another author; None where there is none.
         base: Whether the base model is compared.
         missing: Why a model is not among them, by its role.
+        trained_on: The ids of the documents that a version was trained on, by its role, where that is known.
+        notes: What a reader should know of it.
     """
 
     candidate: Version
@@ -33,6 +35,8 @@ class Lineup:
     control: Version | None
     base: bool
     missing: dict[str, str]
+    trained_on: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def versions(self) -> dict[str, Version | None]:
@@ -45,6 +49,10 @@ class Lineup:
         if self.control:
             found[CONTROL] = self.control
         return found
+
+    def known_to(self, *roles: str) -> frozenset[str]:
+        """Return the ids of the documents that any version in one of these roles was trained on."""
+        return frozenset().union(*(self.trained_on.get(role, frozenset()) for role in roles))
 
 
 def line_up(

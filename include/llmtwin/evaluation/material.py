@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
@@ -26,7 +26,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Prompt:
-    """A row of a dataset that nobody was trained on.
+    """A row of a dataset's test split.
 
     Attributes:
         messages: System and user.
@@ -71,25 +71,43 @@ class OtherAuthor:
     held_out: list[Sample] = field(default_factory=list)
 
 
-def held_out(dataset: Dataset, limit: int, seed: int, type_: str = OWN_WORDS) -> list[Prompt]:
+def held_out(
+    dataset: Dataset, limit: int, seed: int, type_: str = OWN_WORDS, *, without: Set[str] = frozenset()
+) -> list[Prompt]:
     """Return test rows of a type, spread evenly over the documents; the same for the same seed.
+
+    Args:
+        dataset: Whose.
+        limit: How many at most.
+        seed: Draws them.
+        type_: Of the rows.
+        without: Ids of documents that are left out.
 
     Raises:
         DatasetError: The dataset has no test split, or it is damaged.
     """
-    rows = [row for row in dataset.rows("test") if row["type"] == type_]
+    rows = [row for row in _rows(dataset, type_) if str(row["document_id"]) not in without]
     chosen = spread(rows, lambda row: str(row["document_id"]), seed)[:limit]
     return [_prompt(row) for row in chosen]
 
 
-def require_held_out(dataset: Dataset, limit: int, seed: int) -> list[Prompt]:
+def held_out_documents(dataset: Dataset) -> frozenset[str]:
+    """Return the ids of the test documents with the author's own words.
+
+    Raises:
+        DatasetError: The dataset has no test split, or it is damaged.
+    """
+    return frozenset(str(row["document_id"]) for row in _rows(dataset, OWN_WORDS))
+
+
+def require_held_out(dataset: Dataset, limit: int, seed: int, *, without: Set[str] = frozenset()) -> list[Prompt]:
     """Return what `held_out` does.
 
     Raises:
         EvaluationError: There are no test documents with the author's own words.
         DatasetError: The dataset is damaged.
     """
-    prompts = held_out(dataset, limit, seed)
+    prompts = held_out(dataset, limit, seed, without=without)
     if not prompts:
         raise EvaluationError(
             f"{dataset.reference} holds no test document in the author's own words: build it from more documents "
@@ -130,6 +148,10 @@ def title_of(link: str | None) -> str:
     return " ".join(name.replace("-", " ").replace("_", " ").split())
 
 
+def _rows(dataset: Dataset, type_: str) -> list[dict[str, Any]]:
+    return [row for row in dataset.rows("test") if row["type"] == type_]
+
+
 def _prompt(row: dict[str, Any]) -> Prompt:
     messages = tuple({"role": one["role"], "content": one["content"]} for one in row["prompt"])
     return Prompt(
@@ -146,8 +168,8 @@ def _samples(rows: Iterable[dict[str, Any]]) -> list[Sample]:
 
 
 def _from_dataset(dataset: Dataset) -> OtherAuthor:
-    test = [row for row in dataset.rows("test") if row["type"] == OWN_WORDS]
-    return OtherAuthor(dataset.author or dataset.name, dataset.reference, training_texts(dataset), _samples(test))
+    test = _samples(_rows(dataset, OWN_WORDS))
+    return OtherAuthor(dataset.author or dataset.name, dataset.reference, training_texts(dataset), test)
 
 
 def _from_feature_store(settings: Settings, dataset: Dataset) -> list[OtherAuthor]:

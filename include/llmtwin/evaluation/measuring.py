@@ -40,6 +40,7 @@ def measure(
         others: Other authors' text.
     """
     findings.not_measured |= {f"{role}/": reason for role, reason in lineup.missing.items()}
+    findings.notes += lineup.notes
     training = training_texts(asked.dataset)
     documents = _measure_texts(findings, asked, given)
     _measure_reverse(findings, asked, given, lineup)
@@ -99,7 +100,9 @@ def _measure_reverse(findings: Findings, asked: Asked, given: Given, lineup: Lin
         return
     texts, surprises = answered_by_all(asked.other_texts, given.other_surprises)
     if not texts:
-        findings.not_measured["control_ratio_reverse"] = "the dataset of the control's author is not here"
+        findings.not_measured["control_ratio_reverse"] = (
+            "the dataset of the control's author is not here, or one of the twins was trained on all its test documents"
+        )
         return
     found = {role: by_document([text.document for text in texts], values) for role, values in surprises.items()}
     for role, of_role in found.items():

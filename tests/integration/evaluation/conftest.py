@@ -13,6 +13,7 @@ from tests.conftest import HOME
 from tests.integration.serving.gateway.conftest import ScriptedVllm, model_folder, scripted_server, vllm
 from tests.styles import ANA, BEN, NOBODY, save_dataset, write_as
 
+from llmtwin.datasets import Dataset
 from llmtwin.evaluation import Evaluation, Options, evaluate
 from llmtwin.local.ports import free_port
 from llmtwin.registry import Lineage, Registry
@@ -45,6 +46,24 @@ class Lab:
         base = adapter.get("base_model_name_or_path", BASE_MODEL)
         lineage = Lineage(author=author, dataset=dataset) if author else None
         return self.registry.register(folder, base, 256, lineage=lineage).version
+
+    def dataset_of(self, version: str) -> str:
+        """Return the reference of the dataset that a twin was trained on."""
+        lineage = self.registry.get(version).lineage
+        assert lineage is not None
+        assert lineage.dataset is not None
+        return lineage.dataset
+
+    def serve(self, dataset: Dataset) -> str:
+        """Register a twin of a dataset's author that answers as twin 1 does, and put it into production."""
+        version = self.register(dataset.author, dataset.reference)
+        self.registry.accept(version)
+        self.registry.promote(version)
+        self.script(
+            texts=TEXTS | {f"twin@{version}": TEXTS["twin@1"]},
+            logprobs=LOGPROBS | {f"twin@{version}": LOGPROBS["twin@1"]},
+        )
+        return version
 
     def script(self, **rules: Any) -> None:
         """Let vLLM start over with these rules besides."""

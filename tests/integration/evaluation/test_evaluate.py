@@ -16,6 +16,7 @@ from filelock import FileLock
 from tests.integration.evaluation.conftest import LOGPROBS, Lab
 from tests.styles import ANA, BEN, save_dataset
 
+from llmtwin.datasets import open_dataset
 from llmtwin.errors import DatasetError, EvaluationError, RegistryError, VllmError
 from llmtwin.evaluation import folder_of, read_evaluation
 from llmtwin.evaluation.result import ANSWERS, REPORT, RESULT
@@ -110,6 +111,65 @@ def test_production_on_another_base_model_is_not_measured_but_still_what_is_repl
     ]
     assert [finding.outcome for finding in about_production] == [Outcome.NOT_APPLICABLE] * 2
     assert all("trained on org/another-model" in finding.words for finding in about_production)
+
+
+def test_documents_that_production_was_trained_on_are_left_out_for_all(lab: Lab) -> None:
+    """A later dataset is split anew: what is held out for the candidate may be what production learned from."""
+    production = lab.serve(save_dataset(lab.settings, ANA, train_documents=14, test_documents=2))
+    own = open_dataset(lab.settings, lab.dataset_of("1"))
+    found = lab.evaluate()
+    assert found.production == production
+    assert found.metrics["production_ratio"] == pytest.approx(1.0)
+    kept = {row["document_id"] for row in own.rows("test")[-2:]}
+    assert {one.document for one in found.documents} == kept
+    assert {sample.link for sample in found.samples} <= {row["link"] for row in own.rows("test")[-2:]}
+    assert "2 of 4 test documents are left out: twin@3 was trained on them." in found.notes
+
+
+def test_production_that_was_trained_on_most_test_documents_is_left_out_and_the_candidate_is_not(lab: Lab) -> None:
+    production = lab.serve(save_dataset(lab.settings, ANA, train_documents=15, test_documents=1))
+    found = lab.evaluate()
+    assert found.production == production
+    assert len(found.documents) == 4
+    assert "production_ratio" not in found.metrics
+    assert found.not_measured["production/"] == (
+        "version 3 was trained on 3 of the 4 test documents, and the others are too few to compare on"
+    )
+    assert not any("left out" in note for note in found.notes)
+
+
+def test_a_candidate_is_not_measured_on_another_dataset_s_documents_that_it_was_trained_on(lab: Lab) -> None:
+    all_seen = save_dataset(lab.settings, ANA, train_documents=8, test_documents=4)
+    with pytest.raises(EvaluationError, match=r"version 1 was trained on every test document of ana-nunez@"):
+        lab.evaluate(dataset=all_seen.reference)
+    half_seen = save_dataset(lab.settings, ANA, train_documents=10, test_documents=4)
+    assert len(lab.evaluate(dataset=half_seen.reference).documents) == 2
+
+
+def test_a_twin_whose_dataset_is_gone_may_have_been_trained_on_anything_which_is_said(lab: Lab) -> None:
+    dataset = save_dataset(lab.settings, ANA, train_documents=14, test_documents=2)
+    lab.serve(dataset)
+    shutil.rmtree(dataset.folder)
+    found = lab.evaluate()
+    assert found.metrics["production_ratio"] == pytest.approx(1.0)
+    said = f"Whether twin@3 was trained on test documents cannot be known: {dataset.reference} is not here."
+    assert said in found.notes
+    imported = lab.register(None, None)
+    found = lab.evaluate(imported, dataset=lab.dataset_of("1"))
+    said = (
+        f"Whether twin@{imported} was trained on test documents cannot be known: nobody noted what it was trained on."
+    )
+    assert said in found.notes
+
+
+def test_the_other_author_s_documents_that_the_candidate_was_trained_on_are_left_out(lab: Lab) -> None:
+    lab.register(BEN, save_dataset(lab.settings, BEN, train_documents=8, test_documents=4).reference)
+    everything = save_dataset(lab.settings, BEN, train_documents=15, test_documents=1)
+    candidate = lab.register("Cora Lind", everything.reference)
+    found = lab.evaluate(candidate, dataset=lab.dataset_of("1"))
+    assert found.control == "3"
+    assert "control_ratio_reverse" not in found.metrics
+    assert "was trained on all its test documents" in found.not_measured["control_ratio_reverse"]
 
 
 def test_the_version_in_production_is_not_measured_beside_itself(lab: Lab) -> None:
