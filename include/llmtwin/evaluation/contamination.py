@@ -93,11 +93,11 @@ def _training_documents(version: Version, settings: Settings) -> frozenset[str]:
 
 
 def _enough(documents: Set[str]) -> int:
-    """Return how many of these must remain: ten, of fewer than twenty the half, and two where an interval can be told."""
+    """Return how many of these must remain: ten, of fewer than twenty the half; two at least, for an interval."""
     return min(FEW_DOCUMENTS, max(2, math.ceil(len(documents) / 2)))
 
 
 def _left_out(version: Version, known: Set[str], everything: Set[str]) -> str:
-    were = "is" if len(known) == 1 else "are"
-    them = "it" if len(known) == 1 else "them"
-    return f"{len(known)} of {len(everything)} test documents {were} left out: {version.served_name} was trained on {them}."
+    are, them = ("is", "it") if len(known) == 1 else ("are", "them")
+    of = f"{len(known)} of {len(everything)} test documents"
+    return f"{of} {are} left out: {version.served_name} was trained on {them}."

@@ -54,8 +54,8 @@ def evaluate(
         again: Ask everything anew, also what was answered before.
 
     Raises:
-        EvaluationError: The version cannot be evaluated: no dataset, no test documents that it was not trained on, another
-            base model, or another evaluation of it is running.
+        EvaluationError: The version cannot be evaluated: no dataset, no test documents, none but those that it was
+            trained on, another base model, or another evaluation of it is running.
         RegistryError: There is no such version, or its files are damaged.
         DatasetError: There is no such dataset, or it is damaged.
         VllmError: vLLM is down, or refuses.

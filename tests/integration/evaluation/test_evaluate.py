@@ -272,8 +272,7 @@ def test_another_author_with_too_little_text_is_no_reference(lab: Lab) -> None:
 
 def test_an_author_alone_with_too_little_text_is_not_measured_and_says_why(lab: Lab) -> None:
     shutil.rmtree(lab.settings.datasets / "ben-okafor")
-    dataset = save_dataset(lab.settings, ANA, train_documents=3)
-    found = lab.evaluate(dataset=dataset.reference)
+    found = lab.evaluate(lab.serve(save_dataset(lab.settings, ANA, train_documents=3)))
     assert not {name for name in found.metrics if name.endswith("delta")}
     assert found.not_measured["delta"].startswith("fewer than 2000 words of prose by the author")
     assert found.provenance.delta is None
