@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    version: Annotated[str, typer.Argument(help="As `llmtwin versions` shows it.")],
+    version: Annotated[str | None, typer.Argument(help="As `llmtwin versions` lists it; the newest candidate.")] = None,
     dataset: Annotated[str | None, typer.Option(help="NAME or NAME@VERSION; default: what it was trained on.")] = None,
     control: Annotated[str | None, typer.Option(help="A twin of another author; default: the newest.")] = None,
     texts: Annotated[int | None, typer.Option(min=1, help="Of the author's, scored for perplexity.")] = None,
@@ -35,13 +35,16 @@ def evaluate(
     from llmtwin.evaluation import Options, folder_of
     from llmtwin.evaluation import evaluate as measure
     from llmtwin.evaluation.result import REPORT
+    from llmtwin.promotion import choose
     from llmtwin.settings import get_settings
 
     settings = get_settings()
+    # Whichever is named may be measured, a rejected one too.
+    version = version or choose(None, settings).version
     given = {"texts": texts, "answers": answers}
     options = Options(seed=seed, **{name: value for name, value in given.items() if value is not None})
     console = Console()
-    with console.status(f"asking the models about {version}: minutes on a CPU"):
+    with console.status(f"asking the models about version {version}: minutes on a CPU"):
         found = measure(settings, version, dataset=dataset, control=control, options=options, again=again)
     console.print(_figures(found))
     for note in found.notes:

@@ -11,7 +11,7 @@ from tests.integration.evaluation.conftest import Lab
 from typer.testing import CliRunner
 
 from llmtwin.cli import app
-from llmtwin.errors import EvaluationError, TrackingError
+from llmtwin.errors import EvaluationError, RegistryError, TrackingError
 from llmtwin.evaluation.comparison import compare, render_comparison
 from llmtwin.settings import Settings, get_settings, settings_environment
 from llmtwin.tracking import experiment
@@ -96,6 +96,18 @@ def test_the_command_evaluates_and_says_where_the_report_is(lab: Lab, llmtwin: C
     assert result.exit_code == 0, result.output
     for words in ("twin@1 as Ana Núñez", "perplexity_ratio", "0.37", "report.html", "judge was not measured"):
         assert words in result.output
+
+
+def test_without_a_version_the_newest_candidate_is_evaluated(lab: Lab, llmtwin: Callable[[Settings], Llmtwin]) -> None:
+    arguments = ("evaluate", "--texts", "4", "--answers", "4")
+    for newest in ("2", "1"):
+        result = llmtwin(lab.settings)(*arguments)
+        assert result.exit_code == 0, result.output
+        assert f"twin@{newest} as " in result.output
+        lab.registry.archive(newest, "it brags")
+    refused = llmtwin(lab.settings)(*arguments)
+    assert isinstance(refused.exception, RegistryError)
+    assert "there is no candidate in the registry" in str(refused.exception)
 
 
 def _split(runs: tuple[Settings, str, str]) -> tuple[Settings, list[str]]:
