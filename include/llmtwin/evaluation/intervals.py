@@ -8,6 +8,7 @@ Translation Evaluation, EMNLP 2004).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -46,8 +47,10 @@ class Estimate(BaseModel):
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Both ends."""
-        return None if self.low is None or self.high is None else (self.low, self.high)
+        """Both ends; None where there are none, or one is no number that says anything."""
+        if self.low is None or self.high is None or not math.isfinite(self.low) or not math.isfinite(self.high):
+            return None
+        return self.low, self.high
 
 
 def draws(documents: int, seed: int, resamples: int = RESAMPLES) -> Draws:

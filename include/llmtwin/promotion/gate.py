@@ -2,7 +2,7 @@
 
 It judges figures of an evaluation by rules of a YAML file, and says why in words. A figure has an interval where the
 evaluation gave it one: as long as figure and bound overlap, nobody knows which one is better, and the rule says what
-doubt means.
+doubt means. A comparison of two models that has no interval, as of one document, is nothing but doubt.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from llmtwin.settings import Settings
 
 DEFAULT = Path(__file__).with_name("gate.yaml")
 _PRODUCTION = "production"
+# How the names of figures end that compare two models.
+_COMPARISONS = ("_ratio", "_ratio_reverse", "_bits", "_difference", "_wins")
 
 
 class Measured(Protocol):
@@ -147,14 +149,18 @@ def gate(evaluation: Measured, thresholds: Thresholds) -> Verdict:
 
 @dataclass(frozen=True)
 class _Range:
-    """A number and the ends of its interval, which are the number itself where it has none."""
+    """A number and the ends of its interval; without one, the number itself, or of a comparison everything."""
 
     value: float
     low: float
     high: float
 
+    @property
+    def is_known(self) -> bool:
+        return self.low > -math.inf and self.high < math.inf
+
     def __str__(self) -> str:
-        ends = "" if self.low == self.high else f" ({self.low:.4g} to {self.high:.4g})"
+        ends = "" if self.low == self.high or not self.is_known else f" ({self.low:.4g} to {self.high:.4g})"
         return f"{self.value:.4g}{ends}"
 
 
@@ -170,7 +176,8 @@ def _apply(rule: Rule, evaluation: Measured) -> Finding:
     if rule.at_most is None:
         clearly_met, clearly_broken = figure.low >= bound.high, figure.high < bound.low
     passed = clearly_met or (rule.doubt == "pass" and not clearly_broken)
-    doubt = "" if clearly_met or clearly_broken else "; the intervals leave it open"
+    open_ = "the intervals leave it open" if figure.is_known and bound.is_known else "without an interval nobody knows"
+    doubt = "" if clearly_met or clearly_broken else f"; {open_}"
     words = f"{rule.because}: {rule.figure} is {figure}, {_bound_words(rule, bound)}{doubt}"
     return Finding(outcome=Outcome.PASSED if passed else Outcome.FAILED, words=words)
 
@@ -199,8 +206,10 @@ def _range(name: str, evaluation: Measured) -> _Range | None:
     value = evaluation.metrics.get(name)
     if value is None or not math.isfinite(value):
         return None
-    low, high = evaluation.intervals.get(name, (value, value))
-    return _Range(value, low, high) if math.isfinite(low) and math.isfinite(high) else _Range(value, value, value)
+    ends = evaluation.intervals.get(name)
+    if ends is not None and all(map(math.isfinite, ends)):
+        return _Range(value, *ends)
+    return _Range(value, -math.inf, math.inf) if name.endswith(_COMPARISONS) else _Range(value, value, value)
 
 
 def _bound(rule: Rule, evaluation: Measured) -> _Range | None:

@@ -1,3 +1,4 @@
+import math
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 
@@ -114,6 +115,7 @@ def test_it_says_what_was_found_and_how_sure_that_is() -> None:
         (Estimate(value=1.5, low=1.1, high=1.6, documents=5), "✗ no"),
         (Estimate(value=0.9, low=0.8, high=1.1, documents=5), "? open"),
         (Estimate(value=0.5, documents=1), "? open"),
+        (Estimate(value=0.5, low=math.nan, high=0.6, documents=5), "? open"),
     ],
 )
 def test_a_ratio_is_good_only_where_the_whole_interval_is(found: Estimate, verdict: str) -> None:

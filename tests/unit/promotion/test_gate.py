@@ -42,7 +42,8 @@ class Figures:
 
 
 def judged(metrics: dict[str, float], **more: Any) -> Verdict:
-    return gate(Figures(metrics, **more), read_thresholds(Settings()))
+    sure = {"intervals": {name: (value, value) for name, value in metrics.items()}}
+    return gate(Figures(metrics, **sure | more), read_thresholds(Settings()))
 
 
 def by_rule(figures: Figures, **rule: Any) -> Verdict:
@@ -138,7 +139,6 @@ def test_an_evaluation_without_any_figure_does_not_pass() -> None:
         ((0.7, 1.1), "pass", True),
         ((1.05, 1.2), "pass", False),
         ((1.05, 1.2), "fail", False),
-        ((math.nan, 1.2), "fail", True),
     ],
 )
 def test_an_interval_around_the_bound_is_doubt_and_the_rule_decides(
@@ -149,6 +149,31 @@ def test_an_interval_around_the_bound_is_doubt_and_the_rule_decides(
     verdict = by_rule(figures, figure="ratio", at_most=1.0, doubt=doubt)
     assert verdict.passed is passed
     assert ("leave it open" in verdict.findings[0].words) is (interval == (0.7, 1.1))
+
+
+@pytest.mark.parametrize("name", ["perplexity_ratio", "control_ratio_reverse", "delta_difference", "judge/style_wins"])
+@pytest.mark.parametrize("interval", [None, (math.nan, 0.9), (0.7, math.inf)])
+def test_a_comparison_without_an_interval_is_doubt_however_good_it_looks(
+    name: str, interval: tuple[float, float] | None
+) -> None:
+    for value in (0.2, 5.0):
+        figures = Figures({name: value}, {name: interval} if interval else {})
+        for doubt in ("pass", "fail"):
+            verdict = by_rule(figures, figure=name, at_most=1.0, doubt=doubt)
+            assert verdict.passed is (doubt == "pass")
+            said = f"{name} is {value:g}, at most 1 is wanted; without an interval nobody knows"
+            assert verdict.findings[0].words.endswith(said)
+
+
+def test_a_candidate_that_was_measured_on_one_document_is_not_surely_better_than_the_base_model() -> None:
+    [reason] = judged(GOOD, intervals={}).reasons
+    assert "perplexity_ratio is 0.6" in reason
+
+
+def test_a_plain_figure_needs_no_interval() -> None:
+    for name in ("candidate/repetition", "candidate/longest_copy_of_all"):
+        assert by_rule(Figures({name: 0.2}), figure=name, at_most=1.0, doubt="fail").passed
+        assert not by_rule(Figures({name: 2.0}), figure=name, at_most=1.0, doubt="pass").passed
 
 
 def test_the_intervals_of_both_sides_count() -> None:
