@@ -22,7 +22,7 @@ import structlog
 from llmtwin.datasets.compose import Composer, ask_by_rule, ask_by_teacher
 from llmtwin.datasets.dataset import Dataset
 from llmtwin.datasets.due import noting
-from llmtwin.datasets.filters import language_of
+from llmtwin.datasets.language import language_of
 from llmtwin.datasets.options import Options
 from llmtwin.datasets.passages import PassageIndex
 from llmtwin.datasets.preferences import preferences

@@ -1,20 +1,22 @@
 """Cut documents into extracts: pieces that stand for themselves, exactly as written.
 
-A cut falls between sections, else between paragraphs, else between sentences; never inside a sentence or a block of
-code. What cannot be cut so and is too long is left out. The heading above an extract is not part of it: it becomes
-what the extract answers.
+A cut falls between sections, else between paragraphs, else between items of a list, else between sentences; never
+inside a sentence or a block of code. What cannot be cut so and is too long is left out. The heading above an extract is
+not part of it: it becomes what the extract answers.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import dropwhile, pairwise
 
 import regex
 
+from llmtwin.datasets.language import language_of
+from llmtwin.datasets.sentences import sentences
 from llmtwin.datasets.tokens import Measure, Tokenizer
 from llmtwin.documents import CleanedDocument
 from llmtwin.features.markdown import Span, code_blocks, headings
@@ -23,14 +25,8 @@ from llmtwin.features.markdown import Span, code_blocks, headings
 _MARGIN = 4
 _MARKS = regex.compile(r"^[ #]+|[*_`]+|\s#+\s*$|\\(?=[^\w\s])")
 _BLANK_LINE = regex.compile(r"\n[ \t]*\n\s*")
-_SENTENCE_END = regex.compile(r"""[.!?…]+[*_"')\]»]*(?=\s)|[。！？；]["'」』）]*""")
-# A full stop behind these ends no sentence.
-_ABBREVIATION = regex.compile(
-    r"""(?:^|[\s(\["'])(?:e\.g|i\.e|etc|vs|cf|al|approx|Dr|Mr|Mrs|Ms|Prof|St|No|Nr|Fig|Eq|Sec|Ch|p|pp|Vol|Inc|Ltd|Co|Jr|Sr|
-    [A-Z]|z\.B|d\.h|bzw|usw|p\.ej|ej|núm|pág)\.$""",
-    regex.VERBOSE,
-)
-_LONGEST_ABBREVIATION = 12
+# CommonMark 0.31, section 5.2: in the middle of a paragraph, a number begins a list only if it is 1.
+_ITEM = regex.compile(r"^[ \t]*(?:[-*+•]|(\d{1,9})[.)])[ \t]+(?=\S)", regex.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -111,21 +107,6 @@ def paragraphs(text: str) -> Iterator[str]:
         yield from (text[block.start : block.end] for block in section.blocks)
 
 
-def sentences(text: str) -> Iterator[Span]:
-    """Yield the spans of a paragraph's sentences, in order; only white space lies between them."""
-    start = 0
-    for match in _SENTENCE_END.finditer(text):
-        end = match.end()
-        following = text[end:].lstrip()[:1]
-        before = text[max(0, match.start() + 1 - _LONGEST_ABBREVIATION) : match.start() + 1]
-        if following.islower() or (match[0][0] == "." and _ABBREVIATION.search(before)):
-            continue
-        yield start, end
-        start = len(text) - len(text[end:].lstrip())
-    if text[start:].strip():
-        yield start, len(text.rstrip())
-
-
 def without_marks(heading: str) -> str:
     """Return a line of Markdown as plain text."""
     return " ".join(_MARKS.sub("", heading).split())
@@ -168,7 +149,7 @@ class _Cutter:
         if run:
             yield run
 
-    def _glued(self, blocks: Sequence[_Block]) -> Iterator[_Block]:
+    def _glued(self, blocks: Iterable[_Block]) -> Iterator[_Block]:
         """Join code to the paragraph above it, and what a colon announces to its announcement, where that fits."""
         pending: _Block | None = None
         for block in blocks:
@@ -187,8 +168,13 @@ class _Cutter:
         if block.is_code:
             yield block
             return
-        for start, end in sentences(self._text[block.start : block.end]):
-            yield _Block(block.start + start, block.start + end)
+        for item in self._glued(_items(self._text, block)):
+            if self._fits(item):
+                yield item
+                continue
+            text = self._text[item.start : item.end]
+            for start, end in sentences(text, language_of(text)):
+                yield _Block(item.start + start, item.start + end)
 
     def _fits(self, block: _Block) -> bool:
         return self._count(block.start, block.end) <= self._room
@@ -225,7 +211,18 @@ def _blocks(text: str, code: Sequence[Span], start: int, end: int) -> list[_Bloc
 
 
 def _paragraphs(text: str, start: int, end: int) -> Iterator[_Block]:
-    bounds = [start, *(match.end() for match in _BLANK_LINE.finditer(text, start, end)), end]
+    yield from _between(text, [start, *(match.end() for match in _BLANK_LINE.finditer(text, start, end)), end])
+
+
+def _items(text: str, block: _Block) -> Iterator[_Block]:
+    """Yield what stands before a list, and its items; the whole block where it holds none."""
+    found = _ITEM.finditer(text, block.start, block.end)
+    items = dropwhile(lambda match: match[1] not in (None, "1") and match.start() > block.start, found)
+    yield from _between(text, [block.start, *(match.start() for match in items), block.end])
+
+
+def _between(text: str, bounds: Iterable[int]) -> Iterator[_Block]:
+    """Yield the blocks between places of a text, without the white space around them."""
     for from_, to in pairwise(bounds):
         piece = text[from_:to]
         if piece.strip():

@@ -10,6 +10,7 @@ import regex
 from llmtwin.datasets import personal
 from llmtwin.datasets.duplicates import similar_pairs
 from llmtwin.datasets.extracts import Extract, paragraphs
+from llmtwin.datasets.language import language_of
 from llmtwin.datasets.options import Options
 from llmtwin.datasets.tokens import Tokenizer
 from llmtwin.documents import CleanedDocument, CleanedRepositoryFile
@@ -76,13 +77,6 @@ def distinct(extracts: Sequence[Extract], removed: Counter[str]) -> list[Extract
     repeats = {later for _, later in similar_pairs([one.text for one in extracts], ALIKE)}
     removed["near-duplicate"] += len(repeats)
     return [one for number, one in enumerate(extracts) if number not in repeats]
-
-
-def language_of(text: str) -> str:
-    """Return the ISO 639-1 code of a text's language, a guess for short ones."""
-    import py3langid
-
-    return str(py3langid.classify(text)[0])
 
 
 def _folded(paragraph: str) -> str:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.authors import cleaned
 
-from llmtwin.datasets.extracts import Extract, cut, sentences, without_marks
+from llmtwin.datasets.extracts import Extract, cut, without_marks
 from llmtwin.datasets.tokens import Tokenizer
 
 
@@ -62,24 +62,26 @@ def test_what_is_unwanted_is_left_out_and_no_extract_reaches_across_it(tokenizer
     assert result.left_out == {"repeated": 1}
 
 
-@pytest.mark.parametrize(
-    ("text", "parts"),
-    [
-        ("One. Two! Three?", ["One.", "Two!", "Three?"]),
-        (
-            "Use tools, e.g. Qdrant, i.e. Dr. Who by J. Smith. Done.",
-            ["Use tools, e.g. Qdrant, i.e. Dr. Who by J. Smith.", "Done."],
-        ),
-        ("It costs 3.5 dollars. Cheap.", ["It costs 3.5 dollars.", "Cheap."]),
-        ("Wait... what? Yes.", ["Wait... what?", "Yes."]),
-        ('He said "stop." Then he left.', ['He said "stop."', "Then he left."]),
-        ("これは文です。これも文です。", ["これは文です。", "これも文です。"]),
-        ("**Bold ends.** Next one", ["**Bold ends.**", "Next one"]),
-        ("no end at all", ["no end at all"]),
-    ],
-)
-def test_sentences(text: str, parts: list[str]) -> None:
-    assert [text[start:end] for start, end in sentences(text)] == parts
+@pytest.mark.parametrize("mark", ["- ", "* ", "{}. ", "{}) "])
+def test_a_long_list_is_cut_between_its_items(mark: str, tokenizer: Tokenizer) -> None:
+    items = [f"{mark.format(number)}Item {number} has a part. It has another one" for number in range(1, 25)]
+    found = cut(cleaned(1, "\n".join(["They are:", *items])), tokenizer, 80).extracts
+    assert len(found) > 3
+    assert found[0].text.startswith(f"They are:\n{items[0]}\n")
+    assert "\n".join(texts(found)) == found[0].document.content
+    assert all(one.text.endswith("another one") for one in found)
+
+
+def test_an_item_that_is_too_long_is_cut_between_its_sentences(tokenizer: Tokenizer) -> None:
+    long = " ".join(f"Sentence number {number} ends here." for number in range(40))
+    found = cut(cleaned(1, f"7. Short one\n8. {long}\n9. Last one"), tokenizer, 64).extracts
+    assert " ".join(texts(found)).replace("\n", " ") == f"7. Short one 8. {long} 9. Last one"
+    assert all(one.text.endswith(("here.", "Last one")) for one in found)
+
+
+def test_a_number_at_the_begin_of_a_line_begins_no_list_in_the_midst_of_a_paragraph(tokenizer: Tokenizer) -> None:
+    text = "\n".join(f"it was in the year\n{year}. but nobody knew" for year in range(1998, 2020))
+    assert cut(cleaned(1, text), tokenizer, 64).left_out == {"sentence too long": 1}
 
 
 @settings(max_examples=60, deadline=None)

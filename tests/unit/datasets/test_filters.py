@@ -10,7 +10,8 @@ from tests.documents import source_file
 
 from llmtwin.datasets import personal
 from llmtwin.datasets.extracts import Extract
-from llmtwin.datasets.filters import distinct, filtered, language_of, prose_only, repeated_paragraphs
+from llmtwin.datasets.filters import distinct, filtered, prose_only, repeated_paragraphs
+from llmtwin.datasets.language import language_of
 from llmtwin.datasets.options import Options
 from llmtwin.datasets.tokens import Tokenizer
 from llmtwin.documents import CleanedRepositoryFile
