@@ -21,7 +21,7 @@ from llmtwin.evaluation.contamination import uncontaminated
 from llmtwin.evaluation.findings import Findings
 from llmtwin.evaluation.journal import Journal
 from llmtwin.evaluation.lineup import BASE, PRODUCTION, author_of, line_up
-from llmtwin.evaluation.material import OtherAuthor, other_authors
+from llmtwin.evaluation.material import OtherAuthor, author_ids, other_authors
 from llmtwin.evaluation.measuring import measure
 from llmtwin.evaluation.publishing import publish
 from llmtwin.evaluation.result import ANSWERS, Evaluation, ModelCard, Options, Provenance, folder_of
@@ -65,7 +65,7 @@ def evaluate(
     started = time.monotonic()
     folder = folder_of(settings, version)
     chosen = open_dataset(settings, dataset or _dataset_of(Registry(settings.registry).get(version)))
-    lineup = uncontaminated(line_up(settings, version, chosen.author, against, control), chosen, settings)
+    lineup = uncontaminated(line_up(settings, version, author_ids(chosen), against, control), chosen, settings)
     asked = Asked.of(settings, chosen, lineup, options)
     findings = Findings(options.seed)
     with _alone(folder, version), _journal(folder / ANSWERS, again) as journal:

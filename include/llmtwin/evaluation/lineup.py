@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from uuid import UUID
 
+from llmtwin.documents import user_id
 from llmtwin.errors import EvaluationError, RegistryError
 from llmtwin.evaluation.served import Model, Vllm
 from llmtwin.registry import Registry, Version, load
@@ -56,14 +58,14 @@ class Lineup:
 
 
 def line_up(
-    settings: Settings, version: str, author: str | None, against: Sequence[str], control: str | None
+    settings: Settings, version: str, authors: Set[UUID], against: Sequence[str], control: str | None
 ) -> Lineup:
     """Return which models are to be compared.
 
     Args:
         settings: Where the registry is, and which base model is served.
         version: The candidate.
-        author: Whose dataset it is measured on.
+        authors: Ids of all whose dataset it is measured on.
         against: ``base``, ``production``, both or none.
         control: A version; by default the newest twin of another author.
 
@@ -89,7 +91,7 @@ def line_up(
         named = registry.get(control)
         _require_same_base(named, settings)
         return Lineup(candidate, in_production, production, named, BASE in against, missing)
-    chosen = _another_authors(registry, candidate, author, settings)
+    chosen = _another_authors(registry, candidate, authors, settings)
     if chosen is None:
         missing[CONTROL] = "the registry holds no twin of another author on this base model"
     return Lineup(candidate, in_production, production, chosen, BASE in against, missing)
@@ -120,11 +122,13 @@ def _require_same_base(version: Version, settings: Settings) -> None:
         )
 
 
-def _another_authors(registry: Registry, candidate: Version, author: str | None, settings: Settings) -> Version | None:
+def _another_authors(registry: Registry, candidate: Version, authors: Set[UUID], settings: Settings) -> Version | None:
     """Return the newest usable twin of somebody else."""
+    own = author_of(candidate)
+    known = authors | ({user_id(own)} if own else set())
     for found in reversed(registry.versions()):
         theirs = author_of(found)
-        if theirs is None or theirs in (author, author_of(candidate)):
+        if theirs is None or user_id(theirs) in known:
             continue
         if not is_same_model(found.base_model, settings.base_model):
             continue

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
+from uuid import UUID
 
 from llmtwin.datasets import Dataset, datasets
-from llmtwin.datasets.source import read_documents
+from llmtwin.datasets.source import author_name, read_documents
+from llmtwin.documents import CleanedDocument
 from llmtwin.errors import DatasetError, EvaluationError, VectorStoreError
 from llmtwin.evaluation.authorship import Sample
 from llmtwin.evaluation.grounding import passages_in
@@ -123,10 +125,19 @@ def training_texts(dataset: Dataset) -> list[Sample]:
 
 
 def other_authors(settings: Settings, dataset: Dataset) -> list[OtherAuthor]:
-    """Return the text of all other authors: of their newest datasets, else of the feature store; none where none is."""
-    newest = {one.name: one for one in datasets(settings) if one.author not in (None, dataset.author)}
-    found = [_from_dataset(one) for one in newest.values() if one.name != dataset.name]
+    """Return the text of all other authors: of their newest datasets, else of the feature store; none where none is.
+
+    Whose dataset it is, in whatever spelling, is no other author, and of everybody's nobody in it is.
+    """
+    own = author_ids(dataset)
+    newest = {one.name: one for one in datasets(settings) if one.author is not None}
+    found = [_from_dataset(one) for one in newest.values() if not author_ids(one) & own]
     return [one for one in found or _from_feature_store(settings, dataset) if one.training and one.held_out]
+
+
+def author_ids(dataset: Dataset) -> frozenset[UUID]:
+    """Return the ids of all authors of a dataset."""
+    return frozenset(UUID(id_) for id_ in dataset.manifest["author_ids"])
 
 
 def spread(items: Iterable[Item], group: Callable[[Item], str], seed: int) -> list[Item]:
@@ -177,20 +188,24 @@ def _from_feature_store(settings: Settings, dataset: Dataset) -> list[OtherAutho
         documents = read_documents(settings, None)
     except (VectorStoreError, DatasetError):
         return []
-    found: dict[str, OtherAuthor] = {}
+    own = author_ids(dataset)
+    written: dict[UUID, list[CleanedDocument]] = {}
     for document in documents:
-        if document.author_full_name != dataset.author:
-            author = found.setdefault(
-                document.author_full_name, OtherAuthor(document.author_full_name, "feature store")
-            )
-            author.training.extend(_paragraphs(prose(document.content), str(document.document_id)))
-    for author in found.values():
+        if document.author_id not in own:
+            written.setdefault(document.author_id, []).append(document)
+    found = [_from_documents(theirs) for theirs in written.values()]
+    for author in found:
         # The newest documents, as the datasets' test splits are.
         ids = list(dict.fromkeys(sample.document for sample in author.training))
         kept = set(ids[len(ids) - max(1, round(len(ids) * _HELD_OUT)) :])
         author.held_out.extend(sample for sample in author.training if sample.document in kept)
         author.training[:] = [sample for sample in author.training if sample.document not in kept]
-    return list(found.values())
+    return found
+
+
+def _from_documents(documents: Sequence[CleanedDocument]) -> OtherAuthor:
+    pieces = [piece for one in documents for piece in _paragraphs(prose(one.content), str(one.document_id))]
+    return OtherAuthor(author_name(documents), "feature store", pieces)
 
 
 def _paragraphs(text: str, document: str, size: int = 200) -> Sequence[Sample]:

@@ -44,7 +44,7 @@ class Lab:
         count = len(self.registry.versions())
         folder = save_adapter(self.settings.data / f"trained-{count}", **{"seed": count} | adapter)
         base = adapter.get("base_model_name_or_path", BASE_MODEL)
-        lineage = Lineage(author=author, dataset=dataset) if author else None
+        lineage = Lineage(author=author, dataset=dataset) if author or dataset else None
         return self.registry.register(folder, base, 256, lineage=lineage).version
 
     def dataset_of(self, version: str) -> str:

@@ -13,13 +13,16 @@ from collections import Counter
 
 import pytest
 from filelock import FileLock
-from tests.integration.evaluation.conftest import LOGPROBS, Lab
+from tests.integration.evaluation.conftest import LOGPROBS, TEXTS, Lab
 from tests.styles import ANA, BEN, save_dataset
 
-from llmtwin.datasets import open_dataset
+from llmtwin.datasets import EVERYBODY, Dataset, open_dataset
+from llmtwin.datasets.dataset import MANIFEST
+from llmtwin.documents import user_id
 from llmtwin.errors import DatasetError, EvaluationError, RegistryError, VllmError
 from llmtwin.evaluation import folder_of, read_evaluation
 from llmtwin.evaluation.result import ANSWERS, REPORT, RESULT
+from llmtwin.files import write_json
 from llmtwin.local.ports import free_port
 from llmtwin.promotion import Outcome, gate, read_thresholds
 from llmtwin.registry import Status
@@ -285,6 +288,33 @@ def test_a_control_is_another_authors_twin_on_the_same_base(lab: Lab) -> None:
     assert lab.evaluate("2").control == "1"
     with pytest.raises(RegistryError, match="no version '9'"):
         lab.evaluate(control="9")
+
+
+def test_the_same_author_in_another_spelling_is_no_other_author(lab: Lab) -> None:
+    lab.register("  ANA  NÚÑEZ", None)
+    assert lab.evaluate().control == "2"
+
+
+def test_everybody_is_compared_with_none_of_its_members(lab: Lab) -> None:
+    everybody = save_for_everybody(lab)
+    version = lab.register(None, everybody.reference)
+    lab.script(texts=TEXTS | {f"twin@{version}": TEXTS["twin@1"]})
+    found = lab.evaluate(version)
+    assert (found.author, found.control) == ("all authors", None)
+    assert "no twin of another author" in found.not_measured["control/"]
+    assert found.provenance.references == {}
+    assert found.provenance.delta == "burrows"
+    assert "no other author's text" in found.not_measured["authorship"]
+
+
+def save_for_everybody(lab: Lab) -> Dataset:
+    """Write a dataset of all authors, as far as it matters here."""
+    of_ana = open_dataset(lab.settings, lab.dataset_of("1"))
+    folder = lab.settings.datasets / EVERYBODY / of_ana.version
+    shutil.copytree(of_ana.folder, folder)
+    ids = [str(user_id(author)) for author in (ANA, BEN)]
+    write_json(folder / MANIFEST, of_ana.manifest | {"author": None, "author_ids": ids})
+    return Dataset(folder)
 
 
 def test_an_adapter_for_another_base_is_refused(lab: Lab) -> None:

@@ -49,8 +49,13 @@ def test_without_datasets_of_others_their_documents_are_the_yardstick(empty_stor
     own = {"author_id": ben.id, "author_full_name": BEN}
     fill(empty_stores, [article(number, write_as(BEN, 300, number), **own) for number in range(6)])
     dataset = save_dataset(empty_stores, ANA)
+    # Another spelling is the same author.
+    ana = {"author_id": User.named(ANA).id, "author_full_name": "ANA NÚÑEZ"}
+    ben_again = own | {"author_full_name": "BEN OKAFOR"}
+    fill(empty_stores, [article(number, write_as(ANA, 300, number), **ana) for number in (6, 7)])
+    fill(empty_stores, [article(8, write_as(BEN, 300, 8), **ben_again)])
     (found,) = other_authors(empty_stores, dataset)
     assert (found.name, found.source) == (BEN, "feature store")
-    assert len({one.document for one in found.training}) == 5
+    assert len({one.document for one in found.training}) == 6
     assert len({one.document for one in found.held_out}) == 1
     assert not {one.document for one in found.training} & {one.document for one in found.held_out}
