@@ -2,7 +2,8 @@
 
 ::
 
-    source ─▶ prepare (cut, filter, split, guard) ─▶ compose (instructions, passages, questions, preferences) ─▶ write
+    source ─▶ prepare (cut, filter, split, guard) ─▶ compose (instructions, passages, questions, preferences)
+           ─▶ keep what leaks nothing ─▶ write
 
 Everything before `write` is a function of the documents, the options and the teacher's answers, which are kept in a
 journal. So a build that was killed is repeated at no cost, and the same inputs give the same bytes.
@@ -42,6 +43,7 @@ log = structlog.get_logger(__name__)
 
 _FORMAT = 1
 TEACHER_JOURNAL = "teacher.jsonl"
+Composed = Mapping[str, Mapping[Split, Sequence[Row]]]
 
 
 def build(settings: Settings, author: str | None, options: Options | None = None) -> Dataset:
@@ -72,16 +74,16 @@ def build(settings: Settings, author: str | None, options: Options | None = None
         composer = Composer(_spellings(documents), index, tokenizer, options)
         asking = settings if options.teacher else settings.model_copy(update={"teacher_url": None})
         with open_teacher(asking, folder / TEACHER_JOURNAL) as teacher:
-            tables = _tables(asking, prepared, composer, teacher)
+            tables = _kept(_composed(asking, prepared, composer, teacher), prepared, tokenizer)
         _require_unseen(tables, prepared, tokenizer)
         manifest = _manifest(settings, name, documents, prepared, tables, tokenizer, options)
         return write(folder, tables, manifest | {"teacher": _teacher_of(teacher)})
 
 
-def _tables(settings: Settings, prepared: Prepared, composer: Composer, teacher: Teacher | None) -> Tables:
+def _composed(settings: Settings, prepared: Prepared, composer: Composer, teacher: Teacher | None) -> Composed:
     if teacher is None:
         by_rule = ask_by_rule(prepared, composer.options)
-        return {"sft": {str(split): composer.rows(by_rule[split]) for split in Split}}
+        return {"sft": {split: composer.rows(by_rule[split]) for split in Split}}
     removed = prepared.removed.answers
     asked = ask_by_teacher(prepared, teacher)
     sft = {split: composer.rows(asked[split]) for split in Split}
@@ -91,22 +93,24 @@ def _tables(settings: Settings, prepared: Prepared, composer: Composer, teacher:
         own = [one for one in prepared.extracts[Split.TRAIN] if one.document.author_id == author_id]
         chosen = expanded(questions, own, composer.options.questions // len(authors))
         sft[Split.TRAIN] += answered(chosen, author_id, teacher, composer, removed)
-    tables = {"sft": sft, "preferences": preferences(asked, teacher, composer, removed)}
-    return {
-        config: {str(split): _unseen(rows, split, prepared, composer.tokenizer) for split, rows in splits.items()}
-        for config, splits in tables.items()
-        if splits
-    }
+    return {"sft": sft, "preferences": preferences(asked, teacher, composer, removed)}
 
 
-def _unseen(rows: Sequence[Row], split: Split, prepared: Prepared, tokenizer: Tokenizer) -> list[Row]:
-    """Leave out what the teacher happens to know of texts that must stay unseen."""
-    guard = prepared.guard(split, tokenizer)
-    kept = [row for row in rows if not guard.is_repeated_in(texts_of(row))]
-    prepared.removed.answers["repeats what must stay unseen"] += len(rows) - len(kept)
-    if not kept:
-        raise DatasetError(f"no row is left for {split}: the teacher wrote no usable instruction. Name a better one")
-    return kept
+def _kept(composed: Composed, prepared: Prepared, tokenizer: Tokenizer) -> Tables:
+    """Leave out what only a whole row shows: a title before its text, passages, the teacher's words."""
+    removed = prepared.removed
+    tables: dict[str, dict[str, list[Row]]] = {}
+    for config, splits in composed.items():
+        for split, rows in splits.items():
+            guard = prepared.guard(split, tokenizer)
+            kept = [row for row in rows if not guard.is_repeated_in(texts_of(row))]
+            removed.rows["repeats what must stay unseen"] += len(rows) - len(kept)
+            if kept:
+                tables.setdefault(config, {})[str(split)] = kept
+    for split in Split:
+        if str(split) not in tables.get("sft", {}):
+            raise DatasetError(f"no row is left for {split}: {removed.reasons()}. Crawl more, or loosen the filters")
+    return tables
 
 
 def _teacher_of(teacher: Teacher | None) -> dict[str, Any] | None:

@@ -53,7 +53,7 @@ def preferences(
         removed["an imitation that is unusable"] += imitations.count(None)
         pairs = zip(chosen, imitations, strict=True)
         result[split] = [_row(one, text, teacher, composer) for one, text in pairs if text is not None]
-    return {split: rows for split, rows in result.items() if rows}
+    return result
 
 
 def _row(one: Asked, imitation: str, teacher: Teacher, composer: Composer) -> Row:

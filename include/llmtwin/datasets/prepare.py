@@ -29,10 +29,21 @@ class Removed:
     extracts: Counter[str] = field(default_factory=Counter)
     answers: Counter[str] = field(default_factory=Counter)
     """Of the teacher."""
+    rows: Counter[str] = field(default_factory=Counter)
+    """As they would have been written."""
 
     def as_dict(self) -> dict[str, dict[str, int]]:
         """Return the counts above zero, by name."""
         return {name: {reason: counts[reason] for reason in sorted(+counts)} for name, counts in vars(self).items()}
+
+    def reasons(self) -> str:
+        """Return the same as words."""
+        counts = [
+            f"{count} {what} removed ({reason})"
+            for what, reasons in self.as_dict().items()
+            for reason, count in reasons.items()
+        ]
+        return "; ".join(counts) or "they are empty"
 
 
 @dataclass
@@ -74,7 +85,7 @@ def prepare(documents: Sequence[CleanedDocument], tokenizer: Tokenizer, options:
     used = {extract.document.document_id for extract in kept}
     removed.documents["no extract left"] += len({one.document_id for one in prose} - used)
     if not kept:
-        raise DatasetError(f"none of {len(documents)} documents holds anything to learn from: {_reasons(removed)}")
+        raise DatasetError(f"none of {len(documents)} documents holds anything to learn from: {removed.reasons()}")
     splits = split_documents([document for document in prose if document.document_id in used], options)
     prepared = Prepared({one.document_id: one for one in prose}, splits, {split: [] for split in Split}, removed)
     guards = {split: prepared.guard(split, tokenizer) for split in Split}
@@ -86,14 +97,5 @@ def prepare(documents: Sequence[CleanedDocument], tokenizer: Tokenizer, options:
             prepared.extracts[split].append(extract)
     for split, extracts in prepared.extracts.items():
         if not extracts:
-            raise DatasetError(f"nothing is left for {split}: {_reasons(removed)}. Crawl more, or loosen the filters")
+            raise DatasetError(f"nothing is left for {split}: {removed.reasons()}. Crawl more, or loosen the filters")
     return prepared
-
-
-def _reasons(removed: Removed) -> str:
-    counts = [
-        f"{count} {what} removed ({reason})"
-        for what, reasons in removed.as_dict().items()
-        for reason, count in reasons.items()
-    ]
-    return "; ".join(counts) or "they are empty"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from tests.teacher import ScriptedTeacher, settings_of
 from typer.testing import CliRunner
 
 from llmtwin.cli import app
-from llmtwin.datasets import build, datasets, due_authors, open_dataset
+from llmtwin.datasets import build, datasets, due_authors, open_dataset, summary
 from llmtwin.errors import DatasetError, TeacherError, VectorStoreError
 from llmtwin.settings import Settings, get_settings, settings_environment
 
@@ -116,6 +117,18 @@ def test_a_teacher_that_talks_nonsense_now_and_then_costs_those_items(store: Set
     written_rows = [row for split in ("train", "validation", "test") for row in dataset.rows(split)]
     kept = sum(row["type"] == "instruction" for row in written_rows)
     assert kept + dropped["an extract without a usable instruction"] == extracts
+
+
+def test_imitations_that_repeat_what_must_stay_unseen_cost_the_preferences_alone(store: Settings) -> None:
+    documents = [written(number) for number in range(12)]
+    fill(store, documents)
+    with ScriptedTeacher() as teacher:
+        teacher.nonsense = lambda body, number: "Write about" in body["messages"][0]["content"]
+        teacher.gibberish = json.dumps({"answer": documents[-1].content[:400]})  # of the newest, which is tested on
+        dataset = build(settings_of(store, teacher), ANA_NAME)
+    assert dataset.manifest["removed"]["rows"]["repeats what must stay unseen"] > 0
+    assert dataset.manifest["counts"].keys() == {"sft"}
+    assert summary(dataset)["preferences"] == 0
 
 
 def test_a_teacher_that_talks_only_nonsense(store: Settings) -> None:

@@ -187,6 +187,25 @@ def test_a_teacher_writes_instructions_answers_and_imitations(store: Settings) -
     assert leaks(dataset, store) == []
 
 
+def test_letters_of_a_series_that_begin_alike_cost_rows_and_not_the_build(store: Settings) -> None:
+    title = "The long and winding weekly letter on herons, rivers, lanterns and the engines beside them"
+    opening = (
+        "Good morning to all of you who have been reading this letter since its first days, and a very warm welcome to "
+        "everybody who has come to it in the course of the last week, wherever in the world you may happen to be"
+    )
+    tokenizer = open_tokenizer(store)
+    assert tokenizer.count(opening) < LONGEST_RUN <= tokenizer.count(f"{title} {opening}")
+    letters = [
+        written(number, content=f"# {title}\n\n{opening}. {text(number, 1)}\n\n{text(number)}", title=title)
+        for number in range(20)
+    ]
+    fill(store, letters)
+    dataset = build(store, ANA.full_name)
+    dropped = dataset.manifest["removed"]["rows"]["repeats what must stay unseen"]
+    assert 0 < dropped < len(letters) * 2
+    assert leaks(dataset, store) == []
+
+
 def test_a_dataset_is_recorded_once_with_its_card(store: Settings) -> None:
     fill(store, [written(number) for number in range(12)])
     dataset = build(store, "Ana Núñez")
