@@ -121,7 +121,9 @@ def require_held_out(dataset: Dataset, limit: int, seed: int, *, without: Set[st
 def training_texts(dataset: Dataset) -> list[Sample]:
     """Return all texts in the author's own words that a model may have been trained on."""
     rows = [row for split in ("train", "validation") for row in dataset.rows(split)]
-    return _samples(row for row in rows if row["type"] == OWN_WORDS)
+    # In the first format, some of the author's words stood behind passages alone.
+    own = {OWN_WORDS, WITH_PASSAGES} if dataset.manifest["format"] == 1 else {OWN_WORDS}
+    return _samples(row for row in rows if row["type"] in own)
 
 
 def other_authors(settings: Settings, dataset: Dataset) -> list[OtherAuthor]:

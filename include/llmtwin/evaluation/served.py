@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -65,18 +66,19 @@ class Vllm:
         journal: Where answers are kept.
 
     Raises:
-        VllmError: vLLM does not answer, or serves no base model.
+        VllmError: vLLM does not answer, serves no base model, or something else answers there.
     """
 
     def __init__(self, settings: Settings, journal: Journal) -> None:
         self._url = redacted(settings.vllm)
         self._journal = journal
         self._client = httpx.Client(base_url=settings.vllm, timeout=_TIMEOUT_SECONDS, trust_env=False)
-        card = self._base()
-        self.base_name: str = card["id"]
-        self.base_root: str = card.get("root") or card["id"]
-        self.window: int = card["max_model_len"]
-        self.version = str(self._get("/version").get("version", "unknown"))
+        with self._understood():
+            card = self._base()
+            self.base_name: str = card["id"]
+            self.base_root: str = card.get("root") or card["id"]
+            self.window: int = card["max_model_len"]
+            self.version = str(self._get("/version").get("version", "unknown"))
         self._server = [self.base_root, self.version]
 
     def __enter__(self) -> Self:
@@ -132,8 +134,9 @@ class Vllm:
         body = {"prompt": whole, "max_tokens": 1, "temperature": 0, "prompt_logprobs": 0}
 
         def ask() -> dict[str, Any]:
-            found = self._post("/v1/completions", {"model": model.name, **body})["choices"][0]["prompt_logprobs"]
-            logs = [found[at][str(whole[at])]["logprob"] for at in range(start, len(whole))]
+            with self._understood():
+                found = self._post("/v1/completions", {"model": model.name, **body})["choices"][0]["prompt_logprobs"]
+                logs = [found[at][str(whole[at])]["logprob"] for at in range(start, len(whole))]
             if not all(isinstance(log, (int, float)) and math.isfinite(log) for log in logs):
                 raise VllmError(f"vLLM gives no finite log-probabilities for {model.name}: its weights may be damaged")
             return {"tokens": len(logs), "nats": -math.fsum(logs)}
@@ -149,22 +152,36 @@ class Vllm:
         body = {"messages": list(prompt), **sampling, "max_tokens": min(sampling["max_tokens"], room)}
 
         def ask() -> dict[str, Any]:
-            found = self._post("/v1/chat/completions", {"model": model.name, **body})
-            choice = found["choices"][0]
-            return {
-                "text": choice["message"].get("content") or "",
-                "tokens": found["usage"]["completion_tokens"],
-                "cut": choice["finish_reason"] == "length",
-            }
+            with self._understood():
+                found = self._post("/v1/chat/completions", {"model": model.name, **body})
+                choice = found["choices"][0]
+                return {
+                    "text": choice["message"].get("content") or "",
+                    "tokens": found["usage"]["completion_tokens"],
+                    "cut": choice["finish_reason"] == "length",
+                }
 
         return Answer.model_validate(self._journal.remember(["answer", self._server, model.identity, body], ask))
 
     def _tokens(self, messages: Sequence[Message], **how: bool) -> list[int]:
         """Return the base model's tokens of a chat; its adapters share them."""
         body = {"messages": list(messages), **how}
-        ask = lambda: self._post("/tokenize", {"model": self.base_name, **body})["tokens"]  # noqa: E731
+
+        def ask() -> list[int]:
+            with self._understood():
+                tokens: list[int] = self._post("/tokenize", {"model": self.base_name, **body})["tokens"]
+                return tokens
+
         found: list[int] = self._journal.remember(["tokens", self._server, body], ask)
         return found
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        """Tell what is no answer of vLLM's by its form: it comes from something else at this address."""
+        try:
+            yield
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise VllmError(f"what answers at {self._url} is no vLLM ({error!r}): correct LLMTWIN_VLLM_URL") from error
 
     def _base(self) -> dict[str, Any]:
         cards: list[dict[str, Any]] = self._get("/v1/models")["data"]

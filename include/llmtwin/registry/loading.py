@@ -51,17 +51,20 @@ def _is_loaded(client: httpx.Client, name: str, folder: Path) -> bool:
     """Tell whether vLLM has this adapter.
 
     Raises:
-        VllmError: It has one of this name from another folder, or cannot tell.
+        VllmError: It has one of this name from another folder, cannot tell, or is no vLLM.
     """
     answer = client.get("/v1/models")
     if answer.is_error:
         raise VllmError(f"vLLM cannot list its models (HTTP {answer.status_code}): {reason_of(answer)}", answered=True)
-    for card in answer.json()["data"]:
-        if card["id"] == name:
-            if Path(card["root"]).resolve() != folder.resolve():
-                raise VllmError(f"vLLM has loaded {name} from {card['root']}, not {folder}: restart it", answered=True)
-            return True
-    return False
+    try:
+        loaded = {str(card["id"]): card for card in answer.json()["data"]}
+        root = str(loaded[name]["root"]) if name in loaded else None
+    except (ValueError, KeyError, TypeError) as error:
+        where = redacted(str(client.base_url).rstrip("/"))
+        raise VllmError(f"what answers at {where} is no vLLM ({error!r}): correct LLMTWIN_VLLM_URL") from error
+    if root is not None and Path(root).resolve() != folder.resolve():
+        raise VllmError(f"vLLM has loaded {name} from {root}, not {folder}: restart it", answered=True)
+    return root is not None
 
 
 def reason_of(answer: httpx.Response) -> str:

@@ -14,6 +14,7 @@ from collections import Counter
 import pytest
 from filelock import FileLock
 from tests.integration.evaluation.conftest import LOGPROBS, TEXTS, Lab
+from tests.scripted_server import JsonHandler, serving
 from tests.styles import ANA, BEN, save_dataset
 
 from llmtwin.datasets import EVERYBODY, Dataset, open_dataset
@@ -336,6 +337,35 @@ def test_vllm_down_is_an_error_that_says_how_to_start_it(lab: Lab) -> None:
     with pytest.raises(VllmError, match="llmtwin up --with-llm"):
         Lab(down, lab.vllm).evaluate()
     assert not (folder_of(lab.settings, "1") / RESULT).exists()
+
+
+class HomePage(JsonHandler):
+    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+        self.answer(200, b"<!doctype html><title>Welcome</title>")
+
+
+class AnotherApi(JsonHandler):
+    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+        self.answer(200, ["up"])
+
+
+class Keyless(JsonHandler):
+    """Speaks OpenAI's API, but knows no window and no log-probabilities of prompts."""
+
+    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+        self.answer(200, {"object": "list", "data": [{"id": "base", "object": "model"}]})
+
+
+@pytest.mark.parametrize("handler", [HomePage, AnotherApi, Keyless])
+def test_what_is_no_vllm_is_an_error_that_says_so(lab: Lab, handler: type[JsonHandler]) -> None:
+    with serving(handler) as url, pytest.raises(VllmError, match=f"what answers at {url} is no vLLM"):
+        Lab(lab.settings.model_copy(update={"vllm_url": url}), lab.vllm).evaluate()
+
+
+def test_a_vllm_that_gives_no_log_probabilities_is_an_error(lab: Lab) -> None:
+    lab.script(logprobs=dict.fromkeys(LOGPROBS, "none"))
+    with pytest.raises(VllmError, match="no finite log-probabilities"):
+        lab.evaluate()
 
 
 def test_vllm_that_refuses_is_an_error_and_what_was_answered_is_kept(lab: Lab) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.adapters import BASE_MODEL, save_adapter
 from tests.integration.serving.gateway.conftest import ScriptedVllm
+from tests.scripted_server import JsonHandler, serving
 
 from llmtwin.errors import VllmError
 from llmtwin.registry import Registry, load
@@ -30,6 +31,23 @@ def test_what_is_loaded_already_is_not_read_again(settings: Settings, vllm: Scri
     vllm.script()
     load("1", settings)
     assert vllm.loaded == {"twin@1"}
+
+
+class HomePage(JsonHandler):
+    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+        self.answer(200, b"<!doctype html><title>Welcome</title>")
+
+
+class AnotherApi(JsonHandler):
+    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+        self.answer(200, {"object": "list", "data": "none"})
+
+
+@pytest.mark.parametrize("handler", [HomePage, AnotherApi])
+def test_what_is_no_vllm_is_an_error_that_says_so(settings: Settings, handler: type[JsonHandler]) -> None:
+    with serving(handler) as url, pytest.raises(VllmError, match=f"what answers at {url} is no vLLM") as caught:
+        load("1", settings.model_copy(update={"vllm_url": url}))
+    assert not caught.value.answered
 
 
 def test_loading_at_the_same_time_does_no_harm(settings: Settings, vllm: ScriptedVllm) -> None:
