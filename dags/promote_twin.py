@@ -1,11 +1,12 @@
 """## promote_twin: a candidate becomes what is served, if a human says so
 
-Runs when `train_twin` has registered a candidate, or by trigger with a version. One at a time, so that each candidate
-is judged against what is really in production.
+Runs when `train_twin` has registered candidates, for each of them that no run has taken up, the oldest first; or by
+trigger with a version. One at a time, so that each candidate is judged against what is really in production.
 
 | Task | Does |
 |---|---|
-| `choose` | takes the version of the form, else the one just trained, else the newest candidate |
+| `choose` | takes the version of the form; by hand without one, the newest candidate; else the one that waits longest |
+| `go_on` | only in runs that nobody asked for: triggers the next one, if another candidate waits |
 | `evaluate` | measures candidate, production and base model through the running vLLM; writes the report |
 | `gate` | judges the figures by `gate.yaml`; what it rejects skips the human |
 | `approve` | waits for a human under *Required Actions*, holding no slot; shows the figures, links the report |
@@ -17,6 +18,8 @@ is judged against what is really in production.
   to ask again.
 - **`promote` failed.** What is served is as it was, and the log says why. vLLM or gateway down: `llmtwin up --with-llm`
   and clear `promote`. "In production by now": another version was promoted since; trigger a new run with this one.
+- **`choose` was skipped, or passed over a candidate.** A run that nobody asked for takes up what `train_twin` has made
+  and no other run has taken up, whatever came of it. Trigger one with the version.
 - **The gate is too strict, or not strict enough.** Copy `include/llmtwin/promotion/gate.yaml`, name the copy in
   `LLMTWIN_GATE_FILE`, clear `gate`.
 - **"Is not published"** in the log of `promote`. It serves all the same; `llmtwin registry publish` tries again.
@@ -37,6 +40,7 @@ from llmtwin_airflow import forms
 from llmtwin_airflow.assets import CANDIDATES, PRODUCTION
 from llmtwin_airflow.connections import FINAL
 from llmtwin_airflow.operators import ANSWER, ReasonedApprovalOperator
+from llmtwin_airflow.waiting import NextRunOperator, candidate_waits, is_by_hand, take_up_candidate
 
 SETTINGS = get_settings()
 
@@ -59,9 +63,9 @@ def promote_twin() -> None:
         from llmtwin import promotion
 
         context = get_current_context()
-        trained = [event.extra.get("version") for event in context["triggering_asset_events"].get(CANDIDATES, [])]
-        wanted = context["params"]["version"] or next(filter(None, reversed(trained)), None)
-        return promotion.choose(wanted, SETTINGS).version
+        if is_by_hand(context, "version"):
+            return promotion.choose(context["params"]["version"], SETTINGS).version
+        return take_up_candidate(context)
 
     @task
     def evaluate(version: str) -> str:
@@ -112,14 +116,17 @@ def promote_twin() -> None:
         from llmtwin import promotion
 
         pull = get_current_context()["ti"].xcom_pull
-        if pull(task_ids="promote"):
-            raise AirflowSkipException("it was promoted")
+        if pull(task_ids="promote") or not pull(task_ids="choose"):
+            raise AirflowSkipException("it was promoted, or there is none")
         reason = promotion.rejection(pull(task_ids="gate", key="seen")["reasons"], pull(task_ids="approve", key=ANSWER))
         promotion.reject(pull(task_ids="choose"), reason, SETTINGS)
         return reason
 
     version = choose()
     evaluate(version) >> gate(version) >> approve >> promote() >> archive()
+    version >> NextRunOperator(
+        task_id="go_on", trigger_dag_id="promote_twin", waits=candidate_waits, inlets=[CANDIDATES]
+    )
 
 
 promote_twin()

@@ -1,14 +1,15 @@
 """## train_twin: a dataset becomes a candidate in somebody's voice
 
 Trigger it with a dataset and a recipe (`include/llmtwin/training/recipes/*.yaml`; docs/training.md explains every
-knob). With `LLMTWIN_TRAIN_ON_NEW_DATASET` it runs by itself for every dataset that is built. What it registers,
-`promote_twin` evaluates.
+knob). With `LLMTWIN_TRAIN_ON_NEW_DATASET` it runs by itself once datasets are built, for each whose newest version has
+no run yet, the oldest first. What it registers, `promote_twin` evaluates.
 
 | Task | Does |
 |---|---|
 | `prepare` | checks that recipe and dataset go together and that the result could be served; makes the run's folder |
 | `train` | trains in a process of its own, with a checkpoint every `save_steps`; records figures in Comet |
 | `register` | puts the adapter into the registry as a candidate, with its lineage |
+| `go_on` | only in runs that nobody asked for: triggers the next one, if another dataset waits |
 
 One training at a time (pool `training`, and a lock on the machine). With `LLMTWIN_TRAIN_QUEUE=gpu`, `train` goes to the
 workers of that queue; they need the data folder of the others.
@@ -21,6 +22,7 @@ workers of that queue; they need the data folder of the others.
 - **The disk is full.** Make room, clear `train`. A half checkpoint is never gone on from.
 - **Another training runs on this machine.** The task tries again; `llmtwin runs` shows which one it is.
 - **`prepare` failed.** It says which knob, or which dataset there is instead.
+- **`prepare` was skipped.** No dataset waited. One of which a run failed does not; trigger a run with it.
 """
 
 from __future__ import annotations
@@ -29,11 +31,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow.sdk import dag, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
 
 from llmtwin.settings import get_settings
 from llmtwin_airflow import forms
 from llmtwin_airflow.assets import CANDIDATES, DATASETS
 from llmtwin_airflow.connections import FINAL
+from llmtwin_airflow.waiting import NextRunOperator, dataset_waits, is_by_hand
 
 SETTINGS = get_settings()
 QUEUE: dict[str, Any] = {"queue": SETTINGS.train_queue} if SETTINGS.train_queue else {}
@@ -57,11 +61,13 @@ def train_twin() -> None:
         from llmtwin import training
 
         context = get_current_context()
-        params = context["params"]
-        built = [event.extra.get("dataset") for event in context["triggering_asset_events"].get(DATASETS, [])]
-        dataset = params["dataset"] or next(filter(None, reversed(built)), None)
+        params, name = context["params"], context["run_id"]
         recipe = training.read_recipe(params["recipe"], params["changes"])
-        return training.new_run(recipe, SETTINGS, dataset=dataset, run_id=context["run_id"]).run_id
+        if is_by_hand(context, "dataset"):
+            return training.new_run(recipe, SETTINGS, dataset=params["dataset"], run_id=name).run_id
+        if run := training.next_run(recipe, SETTINGS, name):
+            return run.run_id
+        raise AirflowSkipException("no dataset waits for a run")
 
     @task(pool="training", **QUEUE)
     def train(run: str) -> dict[str, float]:
@@ -85,6 +91,7 @@ def train_twin() -> None:
 
     run = prepare()
     train(run) >> register(run)
+    run >> NextRunOperator(task_id="go_on", trigger_dag_id="train_twin", waits=dataset_waits)
 
 
 train_twin()

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +20,10 @@ from llmtwin.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
+    from airflow.models.dagrun import DagRun
+    from airflow.serialization.definitions.dag import SerializedDAG
     from fastapi.testclient import TestClient
+    from sqlalchemy.orm import Session
 
 DAGS = HOME / "dags"
 
@@ -96,6 +102,70 @@ def run(dag_id: str, conf: dict[str, Any] | None = None, **options: Any) -> dict
 
     with create_session() as session:
         session.merge(DagBundleModel(name="dags-folder"))
-    dag_run = DagBag(DAGS / f"{dag_id}.py").dags[dag_id].test(run_conf=conf or {}, **options)
+    dag = DagBag(DAGS / f"{dag_id}.py").dags[dag_id]
+    # A run in this very process writes its values into the form, which the next one would find there.
+    dag.params = deepcopy(dag.params)
+    dag_run = dag.test(run_conf=conf or {}, **options)
     states = {(ti.task_id, ti.map_index): str(ti.state) for ti in dag_run.get_task_instances()}
     return {**states, ("run", -1): str(dag_run.state)}
+
+
+def run_scheduled(dag_id: str, **options: Any) -> list[dict[tuple[str, int], str]]:
+    """Run what the scheduler makes of the events of assets and of triggers, until nothing waits; return all states.
+
+    The runs are the scheduler's own, as events, queue and ``max_active_runs`` make it decide; ``dag.test()`` makes its
+    runs by hand, so it is given these.
+    """
+    from airflow.jobs.job import Job
+    from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
+    from airflow.models.dag import DagModel
+    from airflow.utils.session import create_session
+
+    scheduler, found = SchedulerJobRunner(Job()), []
+    while True:
+        with create_session() as session:
+            ready, told = DagModel.dags_needing_dagruns(session)
+            wanted = [dag for dag in ready if dag.dag_id in told and dag.dag_id == dag_id]
+            scheduler._create_dag_runs_asset_triggered(dag_models=wanted, session=session)
+        with create_session() as session:
+            scheduler._start_queued_dagruns(session)
+        active = _active(dag_id)
+        if not active:
+            return found
+        if "running" not in active:
+            time.sleep(0.2)  # SQLite counts in seconds, and a run of this very second is not due
+            continue
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("airflow.models.dagrun.get_or_create_dagrun", partial(_given, active["running"]))
+            found.append(run(dag_id, **options))
+
+
+def tell(api: TestClient, asset: str, *extras: dict[str, Any]) -> None:
+    """Make events of an asset, one right after the other, once Airflow knows who waits for them."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
+
+    DagBundlesManager().sync_bundles_to_db()
+    sync_bag_to_db(BundleDagBag(DAGS, bundle_path=DAGS, bundle_name="dags-folder"), "dags-folder", None)
+    [found] = api.get("/api/v2/assets", params={"name_pattern": asset}).json()["assets"]
+    for extra in extras:
+        api.post("/api/v2/assets/events", json={"asset_id": found["id"], "extra": extra}).raise_for_status()
+
+
+def _active(dag_id: str) -> dict[str, int]:
+    """Return the key of a run in each state that has not ended."""
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    wanted = select(DagRun.state, DagRun.id).where(DagRun.dag_id == dag_id, DagRun.state.in_(("queued", "running")))
+    with create_session() as session:
+        return {str(state): id_ for state, id_ in session.execute(wanted)}
+
+
+def _given(started: int, *, dag: SerializedDAG, session: Session, **_: Any) -> DagRun:
+    from airflow.models.dagrun import DagRun
+
+    dag_run: DagRun = session.get_one(DagRun, started)
+    dag_run.dag = dag
+    return dag_run

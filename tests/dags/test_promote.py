@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from tests.dags.conftest import environment_of, run
+from tests.dags.conftest import environment_of, run, run_scheduled, tell
 from tests.evaluations import save_evaluation
 from tests.integration.promotion.conftest import (
     Gateway,
@@ -46,11 +46,12 @@ def settings(own: Gateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings
 
 
 def states(*settled: str, failed: str | None = None) -> dict[tuple[str, int], str]:
-    """The states of a run in which these tasks succeeded, one failed and those behind it had no chance."""
+    """The states of a run by hand in which these tasks succeeded, one failed and those behind it had no chance."""
     order = ["choose", "evaluate", "gate", "approve", "promote", "archive"]
     missed = "upstream_failed" if failed else "skipped"
     found = {(task, -1): "success" if task in settled else "failed" if task == failed else missed for task in order}
-    return {**found, ("run", -1): "failed" if failed else "success"}
+    go_on = "skipped" if "choose" in settled else "upstream_failed"
+    return {**found, ("go_on", -1): go_on, ("run", -1): "failed" if failed else "success"}
 
 
 @contextmanager
@@ -190,3 +191,22 @@ def test_an_approval_given_before_another_version_took_over_does_not_count(
         found = promote_twin("1")
     assert found == states("choose", "evaluate", "gate", "approve", failed="promote")
     assert version(settings, "2").status == "production"
+
+
+def test_candidates_that_come_at_once_are_judged_one_after_the_other_the_oldest_first(
+    settings: Settings, train: Train, api: TestClient
+) -> None:
+    by_hand, first, unevaluated, last = train(), train(), train(), train()
+    save_evaluation(settings, first, perplexity_ratio=1.4)
+    save_evaluation(settings, last, perplexity_ratio=1.4)
+    tell(api, "twin_candidates", *({"version": version} for version in (unevaluated, first, last)))
+    found = run_scheduled("promote_twin", mark_success_pattern="evaluate")
+    assert [states["run", -1] for states in found] == ["success", "failed", "success"]
+    assert [states["go_on", -1] for states in found] == ["success", "success", "skipped"]
+    statuses = [version(settings, name).status for name in (by_hand, first, unevaluated, last)]
+    assert statuses == ["candidate", "archived", "candidate", "archived"]
+    # What failed is not tried again for ever, and what is of no event is somebody's own.
+    tell(api, "twin_candidates", {"version": last})
+    [states] = run_scheduled("promote_twin")
+    assert set(states.values()) == {"skipped", "success"}
+    assert states["choose", -1] == "skipped"

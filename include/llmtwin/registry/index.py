@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from types import EllipsisType
 from typing import Literal
@@ -35,6 +36,20 @@ class Index(BaseModel):
         if found.status not in sources:
             raise RegistryError(f"version {version} is {found.status} and cannot become {to}")
         return self._replace(found.model_copy(update={"status": to, "reason": reason}))
+
+    def waiting(self, versions: Collection[str]) -> list[Version]:
+        waiting = [
+            found
+            for found in self.versions
+            if found.version in versions and found.status is Status.CANDIDATE and found.taken_up_by is None
+        ]
+        return sorted(waiting, key=lambda found: found.created_at)
+
+    def take_up(self, versions: Collection[str], by: str) -> Version | None:
+        if mine := next((found for found in self.versions if found.taken_up_by == by), None):
+            return mine
+        first = next(iter(self.waiting(versions)), None)
+        return self._replace(first.model_copy(update={"taken_up_by": by})) if first else None
 
     def production(self) -> Version | None:
         return next((found for found in self.versions if found.status is Status.PRODUCTION), None)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -117,6 +117,30 @@ class Registry:
             )
             index.versions.append(version)
         return version
+
+    def waiting(self, versions: Collection[str]) -> list[Version]:
+        """Return which of these are candidates that nobody has taken up, the oldest first.
+
+        Raises:
+            RegistryError: The index is damaged.
+        """
+        return self._read().waiting(versions)
+
+    def take_up(self, versions: Collection[str], by: str) -> Version | None:
+        """Return the one of these candidates that has waited longest, and note that it does not wait any more.
+
+        Args:
+            versions: Which may be taken.
+            by: Who takes it; whoever has taken one gets the same one again.
+
+        Returns:
+            The version; None: none of them waits.
+
+        Raises:
+            RegistryError: The index is damaged, or another writer does not end.
+        """
+        with self.locked() as index:
+            return index.take_up(versions, by)
 
     def accept(self, version: str) -> Version:
         """Say that a candidate may go into production.

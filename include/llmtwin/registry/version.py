@@ -54,6 +54,7 @@ class Version(BaseModel):
     promoted_at: AwareDatetime | None = Field(default=None, description="when it last went into production")
     lineage: Lineage | None = Field(default=None, description="where it came from; None for what was imported")
     reason: str | None = Field(default=None, description="why it was archived, in words")
+    taken_up_by: str | None = Field(default=None, description="whoever judges it, or tried to; no other does unasked")
 
     @property
     def served_name(self) -> str:

@@ -4,7 +4,7 @@ from llmtwin.training.lock import training_now
 from llmtwin.training.recipe import Recipe, read_recipe, recipes
 from llmtwin.training.register import register
 from llmtwin.training.run import Facts, Run, Status, open_run, runs
-from llmtwin.training.training import new_run, resume, train
+from llmtwin.training.training import new_run, next_run, resume, train, waiting
 
 __all__ = [
     "Facts",
@@ -12,6 +12,7 @@ __all__ = [
     "Run",
     "Status",
     "new_run",
+    "next_run",
     "open_run",
     "read_recipe",
     "recipes",
@@ -20,4 +21,5 @@ __all__ = [
     "runs",
     "train",
     "training_now",
+    "waiting",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import re
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING
 import orjson
 
 from llmtwin import tracking
-from llmtwin.datasets import open_dataset
-from llmtwin.errors import LlmtwinError, RecipeError, TrainingError
+from llmtwin.datasets import Dataset, datasets, open_dataset
+from llmtwin.errors import DatasetError, LlmtwinError, RecipeError, TrainingError
 from llmtwin.files import durable
 from llmtwin.registry import read_adapter
 from llmtwin.registry.adapter import digest_of
@@ -26,7 +27,7 @@ from llmtwin.training.journal import Line
 from llmtwin.training.lock import only_training
 from llmtwin.training.recipe import Recipe, write_recipe
 from llmtwin.training.revision import code_revision
-from llmtwin.training.run import STAGES, Facts, Run, Status, new_run_id, open_run, stages
+from llmtwin.training.run import STAGES, Facts, Run, Status, new_run_id, open_run, runs, stages
 
 if TYPE_CHECKING:
     from comet_ml import CometExperiment
@@ -51,8 +52,8 @@ def train(
         recipe: What to do.
         settings: Where everything is, and what is served.
         dataset: Name or name@version; default: the recipe's.
-        run_id: What the run is to be called, in letters, digits, ``.``, ``_`` and ``-``, and others become ``-``;
-            default: recipe and time.
+        run_id: What the run is to be called, in letters, digits, ``.``, ``_`` and ``-``; others become ``-`` with a
+            digest at the end. Default: recipe and time.
         watch: Called with every line of the journal.
 
     Raises:
@@ -77,7 +78,7 @@ def new_run(recipe: Recipe, settings: Settings, *, dataset: str | None = None, r
     chosen = open_dataset(settings, reference)
     require_trainable(recipe, chosen, settings)
     now = datetime.now(UTC)
-    run_id = _ILLEGAL.sub("-", run_id).lstrip(".-_") if run_id else new_run_id(recipe, now)
+    run_id = _folder_name(run_id) if run_id else new_run_id(recipe, now)
     run = Run(
         run_id=run_id,
         status=Status.CREATED,
@@ -103,6 +104,32 @@ def new_run(recipe: Recipe, settings: Settings, *, dataset: str | None = None, r
     return run.changed()
 
 
+def next_run(recipe: Recipe, settings: Settings, run_id: str) -> Run | None:
+    """Return a run of the dataset that has waited for one longest; None when none waits.
+
+    The run of this name, if there is one already, so that another try is about the same dataset.
+
+    Raises:
+        RecipeError: What the recipe makes is not what is served.
+        DatasetError: What waits cannot be trained on; where others can, they are taken first.
+    """
+    if (settings.runs / _folder_name(run_id) / "run.json").is_file():
+        return open_run(settings, _folder_name(run_id))
+    first = next(iter([*waiting(recipe, settings), *_untrained(settings)]), None)
+    return new_run(recipe, settings, dataset=first.reference, run_id=run_id) if first else None
+
+
+def waiting(recipe: Recipe, settings: Settings) -> list[Dataset]:
+    """Return the datasets whose newest version has no run, the oldest first.
+
+    One of which a run failed does not wait: it would fail again. Nor does one that this recipe cannot be trained on.
+
+    Raises:
+        RecipeError: What the recipe makes is not what is served.
+    """
+    return [dataset for dataset in _untrained(settings) if _is_trainable(recipe, dataset, settings)]
+
+
 def resume(run: Run, settings: Settings, watch: Watch | None = None) -> Run:
     """Begin a run, or go on with it from its last complete checkpoint; return it finished.
 
@@ -126,6 +153,32 @@ def resume(run: Run, settings: Settings, watch: Watch | None = None) -> Run:
             with suppress(OSError):
                 open_run(settings, run.run_id).changed(status=Status.FAILED, error=why)
             raise
+
+
+def _folder_name(run_id: str) -> str:
+    """Return the name of a run as a folder's; two names never become the same one."""
+    plain = _ILLEGAL.sub("-", run_id).lstrip(".-_")
+    digest = hashlib.sha256(run_id.encode()).hexdigest()[:8]
+    return plain if plain == run_id else f"{plain}-{digest}".lstrip("-")
+
+
+def _untrained(settings: Settings) -> list[Dataset]:
+    known = {run.dataset for run in runs(settings)}
+    newest = {dataset.name: dataset for dataset in datasets(settings)}.values()
+    # What was copied here was built before, somewhere else.
+    never = datetime.min.replace(tzinfo=UTC)
+    return sorted(
+        (dataset for dataset in newest if dataset.reference not in known),
+        key=lambda dataset: dataset.built_at or never,
+    )
+
+
+def _is_trainable(recipe: Recipe, dataset: Dataset, settings: Settings) -> bool:
+    try:
+        require_trainable(recipe, dataset, settings)
+    except DatasetError:
+        return False
+    return True
 
 
 def _record(run: Run, settings: Settings, watch: Watch | None) -> Run:

@@ -226,3 +226,15 @@ def test_writers_in_several_processes_lose_nothing(registry: Registry, tmp_path:
     assert [writer.wait() for writer in writers] == [0, 0, 0]
     assert sorted(int(version.version) for version in registry.versions()) == list(range(1, 16))
     assert json.loads((registry.folder / "index.json").read_text())["layout"] == 1
+
+
+def test_candidates_are_taken_up_once_the_oldest_first(registry: Registry, tmp_path: Path) -> None:
+    versions = {register(registry, tmp_path, seed).version for seed in range(4)}
+    registry.archive("2")
+    assert [version.version for version in registry.waiting(versions - {"1"})] == ["3", "4"]
+    taken = registry.take_up(versions - {"1"}, "run 1")
+    assert (taken, registry.get("3").taken_up_by) == (registry.get("3"), "run 1")
+    assert registry.take_up(versions, "run 1") == taken
+    assert [registry.take_up(versions, f"run {number}") for number in (2, 3)] == [registry.get("1"), registry.get("4")]
+    assert (registry.take_up(versions, "run 4"), registry.waiting(versions)) == (None, [])
+    assert registry.accept("3").taken_up_by == "run 1"

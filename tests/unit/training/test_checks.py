@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from tests.tiny_llama import save_dataset
 
 from llmtwin.errors import DatasetError, LlmtwinError, RecipeError, TrainingError
 from llmtwin.settings import SMOLLM2, Settings
-from llmtwin.training import Recipe, Status, new_run, open_run, read_recipe, register, runs
+from llmtwin.training import Recipe, Status, new_run, next_run, open_run, read_recipe, register, runs, waiting
 
 
 @pytest.fixture
@@ -38,10 +40,45 @@ def test_a_run_is_a_folder_that_says_what_is_trained_from_what(settings: Setting
 
 def test_the_same_name_is_the_same_run_and_no_other(settings: Settings) -> None:
     first = new_run(recipe(), settings, dataset="ana-nunez", run_id="manual__2026-11-21T10:00:00+00:00")
-    assert first.run_id == "manual__2026-11-21T10-00-00-00-00"
+    assert first.run_id == "manual__2026-11-21T10-00-00-00-00-c6288252"
     assert new_run(recipe(), settings, dataset="ana-nunez", run_id="manual__2026-11-21T10:00:00+00:00") == first
     with pytest.raises(TrainingError, match=r"is another one \(smoke, ana-nunez@0123456789ab\): choose another name"):
         new_run(recipe(seed=1), settings, dataset="ana-nunez", run_id=first.run_id)
+
+
+def test_names_of_any_letters_are_folders_of_their_own(settings: Settings) -> None:
+    names = ("日本語", "中文", "a b", "a+b", "a-b", "..", "_x", "/")
+    made = [new_run(recipe(), settings, dataset="ana-nunez", run_id=name) for name in names]
+    assert len({run.run_id for run in made}) == len(names)
+    assert {run.folder.parent for run in made} == {settings.runs}
+    assert runs(settings) == sorted(made, key=lambda run: (run.created_at, run.run_id))
+    assert made[4].run_id == "a-b"
+
+
+def test_a_run_that_nobody_asked_for_is_about_the_dataset_that_waits_longest(settings: Settings) -> None:
+    for minute, name, train in ((3, "zoe", 4), (1, "empty", 0), (2, "ben", 4)):
+        built(settings, name, train, minute)
+    new_run(recipe(), settings, dataset="ana-nunez", run_id="by hand")
+    assert [dataset.name for dataset in waiting(recipe(), settings)] == ["ben", "zoe"]
+    first = next_run(recipe(), settings, "asset_triggered: 1")
+    assert first is not None
+    assert first.dataset.startswith("ben@")
+    first.changed(status=Status.FAILED)
+    assert next_run(recipe(), settings, "asset_triggered: 1") == first.changed(status=Status.FAILED)
+    second = next_run(recipe(), settings, "asset_triggered: 2")
+    assert second is not None
+    assert second.dataset.startswith("zoe@")
+    assert waiting(recipe(), settings) == []
+    with pytest.raises(DatasetError, match=r"empty@.* has no examples to train on"):
+        next_run(recipe(), settings, "asset_triggered: 3")
+    shutil.rmtree(settings.datasets / "empty")
+    assert next_run(recipe(), settings, "asset_triggered: 3") is None
+
+
+def built(settings: Settings, name: str, train: int, minute: int) -> None:
+    folder = save_dataset(settings.datasets, name=name, train=train)
+    times = [{"version": folder.name, "built_at": f"2026-11-21T10:{minute:02}:00Z"}]
+    (folder.parent / "builds.json").write_text(json.dumps(times))
 
 
 @pytest.mark.parametrize(
