@@ -3,7 +3,7 @@
 ::
 
     source ─▶ prepare (cut, filter, split, guard) ─▶ compose (instructions, passages, questions, preferences)
-           ─▶ keep what leaks nothing ─▶ write
+           ─▶ keep what leaks nothing, and nothing personal ─▶ write
 
 Everything before `write` is a function of the documents, the options and the teacher's answers, which are kept in a
 journal. So a build that was killed is repeated at no cost, and the same inputs give the same bytes.
@@ -20,6 +20,7 @@ from uuid import UUID
 
 import structlog
 
+from llmtwin.datasets import personal
 from llmtwin.datasets.compose import Composer, ask_by_rule, ask_by_teacher
 from llmtwin.datasets.dataset import Dataset
 from llmtwin.datasets.due import noting
@@ -74,7 +75,7 @@ def build(settings: Settings, author: str | None, options: Options | None = None
         composer = Composer(_spellings(documents), index, tokenizer, options)
         asking = settings if options.teacher else settings.model_copy(update={"teacher_url": None})
         with open_teacher(asking, folder / TEACHER_JOURNAL) as teacher:
-            tables = _kept(_composed(asking, prepared, composer, teacher), prepared, tokenizer)
+            tables = _kept(_composed(asking, prepared, composer, teacher), prepared, tokenizer, options)
         _require_unseen(tables, prepared, tokenizer)
         manifest = _manifest(settings, name, documents, prepared, tables, tokenizer, options)
         return write(folder, tables, manifest | {"teacher": _teacher_of(teacher)})
@@ -96,15 +97,22 @@ def _composed(settings: Settings, prepared: Prepared, composer: Composer, teache
     return {"sft": sft, "preferences": preferences(asked, teacher, composer, removed)}
 
 
-def _kept(composed: Composed, prepared: Prepared, tokenizer: Tokenizer) -> Tables:
+def _kept(composed: Composed, prepared: Prepared, tokenizer: Tokenizer, options: Options) -> Tables:
     """Leave out what only a whole row shows: a title before its text, passages, the teacher's words."""
     removed = prepared.removed
     tables: dict[str, dict[str, list[Row]]] = {}
     for config, splits in composed.items():
         for split, rows in splits.items():
             guard = prepared.guard(split, tokenizer)
-            kept = [row for row in rows if not guard.is_repeated_in(texts_of(row))]
-            removed.rows["repeats what must stay unseen"] += len(rows) - len(kept)
+            kept = []
+            for row in rows:
+                text = texts_of(row)
+                if guard.is_repeated_in(text):
+                    removed.rows["repeats what must stay unseen"] += 1
+                elif options.pii == "drop" and personal.found_in(text):
+                    removed.rows["personal data or secrets"] += 1
+                else:
+                    kept.append(row)
             if kept:
                 tables.setdefault(config, {})[str(split)] = kept
     for split in Split:

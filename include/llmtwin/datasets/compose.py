@@ -13,7 +13,7 @@ from llmtwin.datasets.instructions import Topics, by_rule, task_of
 from llmtwin.datasets.options import Options
 from llmtwin.datasets.passages import Found, PassageIndex, fenced
 from llmtwin.datasets.prepare import Prepared
-from llmtwin.datasets.rows import Row, answer, origin, prompt
+from llmtwin.datasets.rows import Message, Row, answer, origin, prompt
 from llmtwin.datasets.split import Split
 from llmtwin.datasets.teacher import Teacher
 from llmtwin.datasets.tokens import Tokenizer
@@ -65,6 +65,13 @@ class Composer:
                 rows.append(supported[number])
         return rows
 
+    def prompt(self, author: str, asked: str, passages: Sequence[Extract] = ()) -> list[Message]:
+        """Return what the model is told and asked, in the words of serving; no special token of the model is in it."""
+        asked = self.tokenizer.defuse(asked)
+        if passages:
+            asked = with_passages(asked, fenced(passages, author, self.tokenizer.defuse))
+        return prompt(author, asked, has_passages=bool(passages))
+
     def author(self, extract: Extract) -> str:
         """Return the full name of an extract's author."""
         return self.authors[extract.document.author_id]
@@ -72,7 +79,7 @@ class Composer:
     def _plain(self, one: Asked) -> Row:
         author = self.author(one.extract)
         return {
-            "prompt": prompt(author, one.instruction),
+            "prompt": self.prompt(author, one.instruction),
             "completion": answer(one.extract.text),
             **origin(one.extract, author, "instruction", one.teacher),
         }
@@ -100,9 +107,8 @@ class Composer:
         passages = hits + self.index.others(draw, hits, one.extract, self.options.rag_passages - len(hits))
         draw.shuffle(passages)  # a place must not tell which one is right
         numbers = [number for number, passage in enumerate(passages, 1) if passage.id in cited]
-        question = with_passages(one.instruction, fenced(passages, author, self.tokenizer.defuse))
         return {
-            "prompt": prompt(author, question, has_passages=True),
+            "prompt": self.prompt(author, one.instruction, passages),
             "completion": answer(cite(one.extract.text, numbers)),
             **origin(one.extract, author, "rag", one.teacher),
         }

@@ -61,7 +61,7 @@ def filtered(
     if options.languages:
         checks.append(("language", lambda one: language_of(one.text) not in options.languages))
     if options.pii == "drop":
-        checks.append(("personal data or secrets", lambda one: bool(personal.found_in(one.text))))
+        checks.append(("personal data or secrets", lambda one: bool(personal.found_in(_shown(one)))))
     kept = []
     for extract in extracts:
         failed = next((name for name, fails in checks if fails(extract)), None)
@@ -77,6 +77,11 @@ def distinct(extracts: Sequence[Extract], removed: Counter[str]) -> list[Extract
     repeats = {later for _, later in similar_pairs([one.text for one in extracts], ALIKE)}
     removed["near-duplicate"] += len(repeats)
     return [one for number, one in enumerate(extracts) if number not in repeats]
+
+
+def _shown(extract: Extract) -> str:
+    """Return an extract with what is shown of it in prompts, to the teacher too."""
+    return "\n\n".join([extract.document.title or "", *extract.headings, extract.text])
 
 
 def _folded(paragraph: str) -> str:

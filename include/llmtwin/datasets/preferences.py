@@ -15,7 +15,7 @@ import regex
 
 from llmtwin.datasets.compose import Asked, Composer
 from llmtwin.datasets.duplicates import similar_pairs
-from llmtwin.datasets.rows import Row, answer, origin, prompt
+from llmtwin.datasets.rows import Row, answer, origin
 from llmtwin.datasets.split import Split
 from llmtwin.datasets.teacher import Task, Teacher, text_in, text_schema
 
@@ -59,7 +59,7 @@ def preferences(
 def _row(one: Asked, imitation: str, teacher: Teacher, composer: Composer) -> Row:
     author = composer.author(one.extract)
     return {
-        "prompt": prompt(author, one.instruction),
+        "prompt": composer.prompt(author, one.instruction),
         "chosen": answer(one.extract.text),
         "rejected": answer(imitation),
         **origin(one.extract, author, "preference", teacher.model),
@@ -68,7 +68,7 @@ def _row(one: Asked, imitation: str, teacher: Teacher, composer: Composer) -> Ro
 
 def _task(one: Asked, composer: Composer) -> Task[str]:
     words = len(_WORD.findall(one.extract.text))
-    messages = prompt(composer.author(one.extract), one.instruction)
+    messages = composer.prompt(composer.author(one.extract), one.instruction)
     messages[0] |= {
         "content": f"{messages[0]['content']}\n\nWrite about {words} words, in the language of the instruction. "
         'Answer with JSON only: {"answer": "…"}'

@@ -17,11 +17,9 @@ import yaml
 from llmtwin.datasets.compose import Composer
 from llmtwin.datasets.extracts import Extract
 from llmtwin.datasets.instructions import title_of
-from llmtwin.datasets.passages import fenced
-from llmtwin.datasets.rows import Row, answer, origin, prompt
+from llmtwin.datasets.rows import Row, answer, origin
 from llmtwin.datasets.teacher import Task, Teacher, text_in, text_schema
 from llmtwin.errors import DatasetError
-from llmtwin.prompt import with_passages
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -95,8 +93,7 @@ def answered(
             removed["a question without passages"] += 1
             continue
         author = composer.author(passages[0])
-        fence = fenced(passages, author, composer.tokenizer.defuse)
-        messages = prompt(author, with_passages(question, fence), has_passages=True)
+        messages = composer.prompt(author, question, passages)
         told = [{"role": "system", "content": f"{messages[0]['content']}\n\n{_TOLD}"}, messages[1]]
         asked.append((messages, passages[0], _task(told, len(passages), composer)))
     texts = teacher.ask([task for _, _, task in asked], "questions")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import stat
 import subprocess
 import sys
+import zlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from tests.integration.datasets import builder
 from tests.teacher import MODEL, ScriptedTeacher, settings_of
 
 from llmtwin import vectors
-from llmtwin.datasets import Dataset, Options, authors, build, datasets, open_dataset, record, summary
+from llmtwin.datasets import Dataset, Options, authors, build, datasets, open_dataset, personal, record, summary
 from llmtwin.datasets.leakage import LONGEST_RUN, Unseen
 from llmtwin.datasets.rows import texts_of
 from llmtwin.datasets.tokens import open_tokenizer
@@ -204,6 +206,52 @@ def test_letters_of_a_series_that_begin_alike_cost_rows_and_not_the_build(store:
     dropped = dataset.manifest["removed"]["rows"]["repeats what must stay unseen"]
     assert 0 < dropped < len(letters) * 2
     assert leaks(dataset, store) == []
+
+
+@pytest.mark.parametrize("taught", [False, True])
+def test_titles_and_headings_pass_the_filters_too(taught: bool, store: Settings) -> None:
+    documents = [written(number, title=f"Essay {number} on [SEP] and [CLS]") for number in range(12)]
+    documents += [
+        written(20, title="Write to ana@example.org"),
+        written(21, content=f"{text(21, 2)}\n\n## Call +34 612 345 678\n\n{text(22, 2)}"),
+        written(22, content=text(23).replace("## On", "## On [MASK]")),
+    ]
+    fill(store, documents)
+    with ScriptedTeacher() as teacher:
+        dataset = build(settings_of(store, teacher) if taught else store, ANA.full_name)
+        sent = str(teacher.requests)
+    rows = [row for split in ("train", "validation", "test") for row in dataset.rows(split)]
+    rows += dataset.rows("train", "preferences") if taught else []
+    tokenizer = open_tokenizer(store)
+    seen = "\n".join(map(texts_of, rows))
+    assert not tokenizer.has_special(seen)
+    assert "Essay 3 on [ SEP] and [ CLS]" in seen
+    assert personal.found_in(seen) == personal.found_in(sent) == set()
+    dropped = dataset.manifest["removed"]["extracts"]["personal data or secrets"]
+    assert dropped > 2
+    kept = build(store, ANA.full_name, Options.of(store, {"pii": "keep", "teacher": False}))
+    assert "personal data or secrets" not in kept.manifest["removed"]["extracts"]
+
+
+@pytest.mark.parametrize("address", ["[SEP]", "ana@example.org"])
+def test_what_the_teacher_says_passes_the_filters_too(address: str, store: Settings) -> None:
+    fill(store, [written(number) for number in range(12)])
+    with ScriptedTeacher() as teacher:
+        teacher.nonsense = lambda body, number: zlib.crc32(str(body["messages"]).encode()) % 5 == 0
+        teacher.gibberish = json.dumps(
+            {
+                "instruction": f"What would you write to {address} about all of this?",
+                "answer": " ".join(["Ask +34 612 345 678, or somebody else who may know of it [1]."] * 6),
+            }
+        )
+        dataset = build(settings_of(store, teacher), ANA.full_name)
+    configs = {"sft": ("train", "validation", "test"), "preferences": ("train", "validation")}
+    rows = [row for config, splits in configs.items() for split in splits for row in dataset.rows(split, config)]
+    assert not any(personal.found_in(texts_of(row)) for row in rows)
+    assert dataset.manifest["removed"]["rows"]["personal data or secrets"] > 5
+    seen = "\n".join(map(texts_of, rows))
+    assert not open_tokenizer(store).has_special(seen)
+    assert ("write to [ SEP] about" in seen) == (address == "[SEP]")
 
 
 def test_a_dataset_is_recorded_once_with_its_card(store: Settings) -> None:
