@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llmtwin.datasets import Dataset, slug
-from llmtwin.datasets.dataset import MANIFEST
+from llmtwin.datasets.dataset import FORMAT, MANIFEST
 from llmtwin.datasets.rows import answer, prompt, schema
 from llmtwin.documents import user_id
 from llmtwin.files import write_json
@@ -75,6 +75,7 @@ def save_dataset(
         pq.write_table(pa.Table.from_pylist(list(rows), schema=schema("sft")), folder / "sft" / f"{split}.parquet")
     ids = {split: dict.fromkeys(row["document_id"] for row in rows) for split, rows in splits.items()}
     manifest = {
+        "format": FORMAT,
         "author": author,
         "author_ids": [str(user_id(author))],
         "digest": digest,

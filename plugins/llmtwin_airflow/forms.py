@@ -39,7 +39,7 @@ DATASET = {
     "author": Param(None, **_TEXT, title="Author", description="Full name, or everybody; empty: each author"),
     "teacher": Param(True, **_SWITCH, title="Teacher", description="Ask it, if the settings name one"),
     "rag_share": Param(
-        None, type=["null", "number"], minimum=0, maximum=1, title="With passages", description="Share of instructions"
+        None, type=["null", "number"], minimum=0, maximum=1, title="With passages", description="Share of extracts"
     ),
     "extract_tokens": Param(
         None, type=["null", "integer"], minimum=32, maximum=4096, title="Tokens", description="Of an answer, at most"

@@ -22,7 +22,7 @@ import structlog
 
 from llmtwin.datasets import personal
 from llmtwin.datasets.compose import Composer, ask_by_rule, ask_by_teacher
-from llmtwin.datasets.dataset import Dataset
+from llmtwin.datasets.dataset import FORMAT, Dataset
 from llmtwin.datasets.due import noting
 from llmtwin.datasets.language import language_of
 from llmtwin.datasets.options import Options
@@ -42,7 +42,6 @@ from llmtwin.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-_FORMAT = 1
 TEACHER_JOURNAL = "teacher.jsonl"
 Composed = Mapping[str, Mapping[Split, Sequence[Row]]]
 
@@ -161,7 +160,7 @@ def _manifest(
     per_document = Counter(one.document.document_id for one in extracts)
     languages = Counter(language_of(one.text) for one in extracts)
     return {
-        "format": _FORMAT,
+        "format": FORMAT,
         "author": author,
         "seed": options.seed,
         "author_ids": sorted({str(one.author_id) for one in used.values()}),

@@ -26,6 +26,8 @@ from llmtwin.errors import DatasetError
 from llmtwin.settings import Settings
 
 MANIFEST = "dataset.json"
+# 2: an extract with passages has a plain row beside it; in 1 it had none.
+FORMAT = 2
 BUILDS = "builds.json"
 
 

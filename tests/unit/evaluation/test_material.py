@@ -1,11 +1,20 @@
 from collections import Counter
+from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.styles import save_dataset
 
-from llmtwin.evaluation.material import Prompt, spread, title_of
+from llmtwin.datasets.compose import cite
+from llmtwin.datasets.dataset import MANIFEST, Dataset
+from llmtwin.datasets.rows import answer, schema
+from llmtwin.evaluation.material import Prompt, spread, title_of, training_texts
+from llmtwin.files import write_json
 from llmtwin.prompt import with_passages
+from llmtwin.settings import Settings
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5)), max_size=30), st.integers(0, 5))
@@ -44,3 +53,15 @@ def test_what_was_asked_is_without_the_passages() -> None:
     message = {"role": "user", "content": with_passages("What is b?", fenced)}
     assert Prompt((message,), "", "id", None, "[1] A\nb").asked == "What is b?"
     assert Prompt(({"role": "user", "content": "Why?"},), "", "id", None, None).asked == "Why?"
+
+
+@pytest.mark.parametrize(("format_", "missing"), [(1, 0), (2, 1)])
+def test_before_format_2_some_texts_stood_behind_passages_alone(format_: int, missing: int, tmp_path: Path) -> None:
+    dataset = save_dataset(Settings(data_dir=tmp_path), "Ana Núñez")
+    texts = [sample.text for sample in training_texts(dataset)]
+    one, *others = dataset.rows("train")
+    text = cite(one["completion"][0]["content"], [1, 3])
+    rows = [one | {"type": "rag", "completion": answer(text)}, *others]
+    pq.write_table(pa.Table.from_pylist(rows, schema("sft")), dataset.path("train"))
+    write_json(dataset.folder / MANIFEST, dataset.manifest | {"format": format_})
+    assert [sample.text for sample in training_texts(Dataset(dataset.folder))] == texts[missing:]
