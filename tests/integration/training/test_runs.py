@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.training.conftest import FP32, NF4, assert_same_training, at, trainer_of
-from tests.tiny_llama import AUTHOR, save_tiny_llama
+from tests.tiny_llama import AUTHOR, save_dataset, save_tiny_llama
 
 from llmtwin import training
 from llmtwin.errors import RecipeError, TrainingBusyError, TrainingError, TrainingMemoryError
@@ -129,6 +129,26 @@ def test_out_of_memory_says_which_knobs_to_turn(recipe: Recipes, settings: Setti
         training.train(big, settings, dataset="ana-nunez", run_id="starved", watch=at(1, starve))
 
 
+@pytest.mark.parametrize("evaluated", [True, False], ids=["in its loss", "in its weights alone"])
+def test_a_run_that_diverges_ends_there_and_its_adapter_is_no_candidate(
+    recipe: Recipes, settings: Settings, evaluated: bool
+) -> None:
+    # Decay that makes every weight infinite with the first step.
+    steps = {"eval_rows": 2, "max_steps": 6} if evaluated else {"eval_rows": 0, "max_steps": 1}
+    wild = recipe(**FP32, **steps, weight_decay=1e39, learning_rate=1, warmup_steps=0)
+    name = f"diverged-{evaluated}"
+    seen: list[dict[str, object]] = []
+    with pytest.raises(RecipeError, match=r"diverged: .*lower learning_rate \(1\.0\), or more warmup_steps \(0\)"):
+        training.train(wild, settings, dataset="ana-nunez", run_id=name, watch=seen.append)
+    assert seen
+    assert all(None not in line.values() for line in seen)
+    run = training.open_run(settings, name)
+    assert (run.status, run.adapter.exists()) == (Status.FAILED, False)
+    assert list(run.checkpoints.glob("sft/checkpoint-*")) == []
+    with pytest.raises(TrainingError, match="is failed"):
+        training.register(run, settings)
+
+
 def test_a_tokenizer_without_a_chat_template_is_refused(
     recipe: Recipes, settings: Settings, tiny_llama: Path, tmp_path: Path
 ) -> None:
@@ -165,3 +185,30 @@ def test_preferences_are_a_second_stage_that_can_be_gone_on_with_too(recipe: Rec
     with pytest.raises(TrainingMemoryError):
         training.resume(second, settings, watch)
     assert_same_training(training.resume(training.open_run(settings, second.run_id), settings), whole)
+
+
+def test_preferences_without_validation_are_a_stage_without_its_loss(recipe: Recipes, settings: Settings) -> None:
+    folder = save_dataset(settings.datasets, preferences=8, name="few")
+    (folder / "preferences" / "validation.parquet").unlink()
+    both = recipe(**FP32, max_steps=1, dpo=True, dpo_max_steps=1)
+    run = training.train(both, settings, dataset="few", run_id="few-preferences")
+    assert [(line["stage"], line["step"]) for line in run.journal.lines() if "loss" in line] == [("sft", 1), ("dpo", 1)]
+    assert "eval_loss" in run.metrics
+    assert "dpo_eval_loss" not in run.metrics
+
+
+def test_preferences_that_do_not_fit_are_refused_before_the_first_stage(recipe: Recipes, settings: Settings) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = save_dataset(settings.datasets, preferences=8, name="long")
+    file = folder / "preferences" / "train.parquet"
+    rows = pq.read_table(file, partitioning=None).to_pylist()
+    for row in rows:
+        row["chosen"][0]["content"] *= 20
+    pq.write_table(pa.Table.from_pylist(rows), file)
+    both = recipe(**FP32, max_steps=1, dpo=True, dpo_max_steps=1)
+    with pytest.raises(RecipeError, match=r"no example of long@.* \(preferences\) fits into max_length, 96 tokens"):
+        training.train(both, settings, dataset="long", run_id="long-preferences")
+    run = training.open_run(settings, "long-preferences")
+    assert (run.journal.lines(), run.checkpoints.exists()) == ([], False)

@@ -28,7 +28,7 @@ from llmtwin.training import checkpoints
 from llmtwin.training.recipe import Recipe
 from llmtwin.training.run import STAGES, Facts, Run, stages
 from llmtwin.training.trainer.arguments import dpo_arguments, sft_arguments
-from llmtwin.training.trainer.callbacks import Sealer, Writer
+from llmtwin.training.trainer.callbacks import Sealer, Watchdog, Writer
 from llmtwin.training.trainer.examples import examples
 from llmtwin.training.trainer.model import (
     adapter_config,
@@ -52,7 +52,8 @@ def run_stages(run: Run, stage: str, checkpoint: Path | None) -> None:
         checkpoint: Of that stage, to go on from; None: from its beginning.
 
     Raises:
-        RecipeError: The tokenizer has no chat template, no example fits into a sequence, or there are too few GPUs.
+        RecipeError: The tokenizer has no chat template, no example fits into a sequence, there are too few GPUs, or
+            training has diverged.
         DatasetError: The dataset is not what it was.
     """
     recipe = run.read_recipe()
@@ -64,11 +65,14 @@ def run_stages(run: Run, stage: str, checkpoint: Path | None) -> None:
     dataset = open_dataset(settings, run.dataset)
     if dataset.digest != run.dataset_digest:
         raise DatasetError(f"{run.dataset} is not what it was when run {run.run_id} began: start a new run")
-    for name in stages(recipe)[STAGES.index(stage) :]:
-        train, validation = _examples(dataset, name, tokenizer, recipe)
+    ahead = stages(recipe)[STAGES.index(stage) :]
+    # All of them first, so that hours of one stage do not end in a refusal of the next.
+    prepared = {name: _examples(dataset, name, tokenizer, recipe) for name in ahead}
+    for name, (train, validation) in prepared.items():
         make = _sft_trainer if name == "sft" else _dpo_trainer
         trainer = make(run, recipe, path, tokenizer, train, validation, checkpoint is None)
         keep_adapter_precise(trainer.model)
+        trainer.add_callback(Watchdog(recipe, name))
         trainer.add_callback(Writer(run.journal, name, _seconds_until_now(run)))
         trainer.add_callback(Sealer())
         if PartialState().is_main_process:
@@ -89,6 +93,9 @@ def _examples(dataset: Dataset, stage: str, tokenizer: Any, recipe: Recipe) -> t
     if not len(train):
         what = f"{dataset.reference} ({config})"
         raise RecipeError(f"no example of {what} fits into max_length, {recipe.max_length} tokens: raise it")
+    # A dataset whose few preferences are all in training has no file for the others.
+    if not (dataset.folder / config / "validation.parquet").is_file():
+        return train, train.select([])
     return train, examples(dataset, "validation", config, tokenizer, recipe.max_length, recipe.eval_rows)
 
 
