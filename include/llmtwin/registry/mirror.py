@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from llmtwin.errors import RegistryError
+from llmtwin.errors import AdapterError, RegistryError
 from llmtwin.files import durable, sync_folder
 from llmtwin.registry.adapter import CONFIGURATION, WEIGHTS, digest_of, read_adapter
 from llmtwin.registry.index import Index
@@ -60,6 +60,9 @@ def push(registry: Registry, url: str) -> list[str]:
 def pull(registry: Registry, url: str) -> list[str]:
     """Make the registry what the store is; return the versions that were copied.
 
+    A folder that is not what the store registered under its name, as a crash or a registry before may have left it, is
+    put aside and kept.
+
     Raises:
         RegistryError: The store does not answer, its files are damaged, or the registry has changed since both were the
             same: push first.
@@ -68,7 +71,7 @@ def pull(registry: Registry, url: str) -> list[str]:
         remote = _read_index(files, root)
         if index.versions and _state(index) not in (_state(remote), _last_state(registry)):
             raise RegistryError("this registry has changed since: push first, with `llmtwin registry push`")
-        missing = [one for one in remote.versions if not (registry.adapters / one.version).is_dir()]
+        missing = [one for one in remote.versions if not _is_there(registry, one)]
         for version in missing:
             _fetch(files, f"{root}/adapters/{version.version}", version, registry.adapters)
         index.versions, index.history = remote.versions, remote.history
@@ -115,6 +118,14 @@ def _remember(registry: Registry, index: Index) -> None:
         file.write(_state(index).encode())
 
 
+def _is_there(registry: Registry, version: Version) -> bool:
+    folder = registry.adapters / version.version
+    try:
+        return digest_of(folder) == version.digest and bool(read_adapter(folder))
+    except (AdapterError, OSError):
+        return False
+
+
 def _fetch(files: AbstractFileSystem, source: str, version: Version, adapters: Path) -> None:
     """Make a version's folder appear whole, once its weights are what the index says."""
     working = Path(tempfile.mkdtemp(prefix=".fetching-", dir=adapters))
@@ -126,7 +137,10 @@ def _fetch(files: AbstractFileSystem, source: str, version: Version, adapters: P
         if digest_of(working) != version.digest:
             raise RegistryError(f"{source} is not what was registered as version {version.version}")
         working.chmod(0o755)
-        working.rename(adapters / version.version)
+        target = adapters / version.version
+        if target.exists():
+            target.rename(tempfile.mkdtemp(prefix=f".{target.name}-replaced-", dir=adapters))
+        working.rename(target)
     finally:
         shutil.rmtree(working, ignore_errors=True)
     sync_folder(adapters)

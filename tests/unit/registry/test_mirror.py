@@ -109,6 +109,26 @@ def test_what_was_changed_in_the_store_is_not_taken_over(
     assert pull(server, url) == ["1"]
 
 
+@pytest.mark.parametrize("left", ["other weights", "half of the files"])
+def test_a_folder_that_a_crash_left_is_not_taken_for_what_the_store_has(
+    trainer: Registry, server: Registry, tmp_path: Path, url: str, left: str
+) -> None:
+    train(trainer, tmp_path, 1)
+    push(trainer, url)
+    orphan = save_adapter(server.adapters / "1", seed=2)
+    if left == "half of the files":
+        (orphan / "adapter_config.json").unlink()
+    weights = (orphan / "adapter_model.safetensors").read_bytes()
+    assert pull(server, url) == ["1"]
+    assert server.verify("1") == trainer.get("1")
+    [aside] = server.adapters.glob(".*")
+    assert (aside / "adapter_model.safetensors").read_bytes() == weights
+    assert pull(server, url) == []
+    train(trainer, tmp_path, 3)
+    assert push(trainer, url) == ["2"]
+    assert pull(server, url) == ["2"]
+
+
 def test_a_store_that_does_not_answer_or_does_not_exist_is_an_error(trainer: Registry, tmp_path: Path) -> None:
     train(trainer, tmp_path, 1)
     (tmp_path / "a file").write_text("")
