@@ -1,8 +1,8 @@
 """Pages of the twin in Airflow's UI: its versions, and the report of each evaluation.
 
 Airflow mounts them, but whoever asks is only checked where a page does it itself: these are for users who may see the
-DAG ``promote_twin``. Reports show what models wrote, so they are sent as documents of nowhere: whatever stands in them,
-it can reach neither Airflow's cookies nor its API.
+DAG ``promote_twin``. Reports show what models wrote, so they are sent as documents of nowhere in which nothing runs:
+whatever stands in them, it can reach neither Airflow's cookies nor its API.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PREFIX = "/llmtwin"
 DAG = "promote_twin"
 
 _SHARED = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
-_REPORT_POLICY = f"{_SHARED}; script-src 'unsafe-inline'; sandbox allow-scripts allow-popups; frame-ancestors 'self'"
+_REPORT_POLICY = f"{_SHARED}; sandbox; frame-ancestors 'self'"
 _PAGE_POLICY = f"{_SHARED}; frame-ancestors 'self'"
 
 _VERSIONS = """<!doctype html>
