@@ -15,6 +15,9 @@ from llmtwin.errors import TrainingBusyError
 from llmtwin.files import write_json
 from llmtwin.settings import Settings
 
+# Whoever only looks whether there is a training holds the lock for a moment.
+_LOOK_SECONDS = 1.0
+
 
 @contextmanager
 def only_training(settings: Settings, run_id: str) -> Iterator[None]:
@@ -26,7 +29,7 @@ def only_training(settings: Settings, run_id: str) -> Iterator[None]:
     settings.runs.mkdir(parents=True, exist_ok=True)
     holder = _holder(settings)
     try:
-        with FileLock(_file(settings), timeout=0):
+        with FileLock(_file(settings), timeout=_LOOK_SECONDS):
             write_json(holder, {"run_id": run_id, "pid": os.getpid()})
             yield
     except Timeout:

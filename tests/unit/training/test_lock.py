@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from llmtwin.errors import TrainingBusyError
 from llmtwin.settings import Settings
-from llmtwin.training.lock import only_training, training_now
+from llmtwin.training.lock import _file, only_training, training_now
 
 _HOLD = """
 import sys
@@ -50,3 +53,13 @@ def test_nothing_is_trained_where_nothing_ever_was(settings: Settings) -> None:
 def test_an_error_of_the_training_is_not_taken_for_a_busy_machine(settings: Settings) -> None:
     with pytest.raises(TimeoutError, match="its own"), only_training(settings, "one"):
         raise TimeoutError("its own")
+
+
+def test_who_only_looks_is_not_taken_for_a_training(settings: Settings) -> None:
+    with only_training(settings, "before"):
+        pass
+    look = FileLock(_file(settings), thread_local=False)
+    look.acquire()
+    threading.Timer(0.2, partial(look.release, force=True)).start()
+    with only_training(settings, "first"):
+        assert training_now(settings) == "first"
