@@ -9,6 +9,8 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from tests.dags.conftest import DAGS
 
+from llmtwin.settings import get_settings
+
 if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
 
@@ -68,3 +70,16 @@ def test_stages_that_write_to_qdrant_run_one_at_a_time(dagbag: DagBag) -> None:
     dag = dagbag.dags["sync_features"]
     assert dag.get_task("batch.clean").max_active_tis_per_dag == 1
     assert dag.get_task("batch.embed").max_active_tis_per_dag == 1
+
+
+def test_only_training_goes_to_the_workers_of_its_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.dag_processing.dagbag import DagBag
+
+    monkeypatch.setenv("LLMTWIN_TRAIN_QUEUE", "gpu")
+    get_settings.cache_clear()
+    try:
+        dag = DagBag(DAGS / "train_twin.py").dags["train_twin"]
+    finally:
+        get_settings.cache_clear()
+    assert {task.task_id for task in dag.tasks if task.queue == "gpu"} == {"train"}
+    assert len({task.queue for task in dag.tasks}) == 2
