@@ -27,8 +27,12 @@ from llmtwin.training.recipe import Recipe, accelerate_config
 from llmtwin.training.run import Run
 
 FAILURE = "failure.json"
+# The exit code of a process that could not even write that. sysexits.h, EX_CANTCREAT.
+NO_SPACE = 73
 # The classes in which the process may say what went wrong; others have more to them than a message.
 _SAID = {"DatasetError", "LocalStackError", "RecipeError", "SettingsError", "TrainingMemoryError"}
+# What torch's launcher prints of one of its processes; it ends with exit code 1 itself.
+_KILLED = "Signal 9 (SIGKILL) received"
 _POLL_SECONDS = 0.25
 _STOP_SECONDS = 20.0
 
@@ -53,6 +57,7 @@ def lines_of(
     (run.folder / FAILURE).unlink(missing_ok=True)
     follower = run.journal.follow()
     with run.log.open("ab") as log:
+        began = log.tell()
         process = _start(run, recipe, settings, log, [stage, str(checkpoint or "")])
         try:
             while process.poll() is None:
@@ -62,7 +67,7 @@ def lines_of(
             _stop(process)
     yield from follower
     if process.returncode:
-        raise _failure(run, recipe, process.returncode)
+        raise _failure(run, recipe, process.returncode, began)
 
 
 def _start(
@@ -106,8 +111,16 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.stdin.close()
 
 
-def _failure(run: Run, recipe: Recipe, code: int) -> errors.LlmtwinError:
-    """Return what went wrong, by what the process wrote down, else by its exit code."""
+def disk_is_full(folder: Path) -> TrainingError:
+    """Return what to do about a run that has no room."""
+    return TrainingError(
+        f"the disk is full: {folder} cannot grow. Make room, then `llmtwin train --resume {folder.name}` goes on "
+        "from the last complete checkpoint"
+    )
+
+
+def _failure(run: Run, recipe: Recipe, code: int, began: int) -> errors.LlmtwinError:
+    """Return what went wrong, by what the process wrote down, else by its exit code and the log from ``began`` on."""
     try:
         said = orjson.loads((run.folder / FAILURE).read_bytes())
     except (FileNotFoundError, ValueError):
@@ -118,8 +131,10 @@ def _failure(run: Run, recipe: Recipe, code: int) -> errors.LlmtwinError:
             if said["error"] in _SAID
             else TrainingError(said["message"])
         )
+    if code == NO_SPACE:
+        return disk_is_full(run.folder)
     resume = f"`llmtwin train --resume {run.run_id}` goes on from the last checkpoint"
-    if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
+    if code in (-signal.SIGKILL, 128 + signal.SIGKILL) or _KILLED.encode() in run.log.read_bytes()[began:]:
         return TrainingMemoryError(
             "the training process was killed; unless somebody did that, the kernel did, for lack of memory: "
             f"{memory.advice(recipe)}. With the recipe as it is, {resume}"

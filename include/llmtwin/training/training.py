@@ -185,15 +185,17 @@ def _record(run: Run, settings: Settings, watch: Watch | None) -> Run:
     """Train, and record it in Comet."""
     recipe = run.read_recipe()
     stage, checkpoint = _where_to_go_on(run, recipe)
-    known = (STAGES.index(stage), checkpoints.step_of(checkpoint))
+    # Of an experiment online: sent before, also what a checkpoint does not have and is computed again.
+    sent = {_what(line) for line in run.journal.lines()} if run.experiment else set()
     with tracking.experiment(settings, run.run_id, [run.recipe, "training"], key=run.experiment) as comet:
-        resumed_online = run.experiment is not None and tracking.is_online(comet)
+        if not tracking.is_online(comet):
+            sent = set()
         run = run.changed(experiment=comet.get_key())
         _describe(comet, run, recipe)
         # Closed at once also when something here fails: then the training process ends.
         with closing(_lines(run, recipe, settings, stage, checkpoint)) as lines:
             for line in lines:
-                if not resumed_online or (STAGES.index(line["stage"]), line["step"]) > known:
+                if _what(line) not in sent:
                     _log(comet, line)
                 if watch:
                     watch(line)
@@ -242,6 +244,11 @@ def _log(comet: CometExperiment, line: Line) -> None:
     figures = {name: value for name, value in line.items() if name not in _PLACE}
     prefix = None if line["stage"] == STAGES[0] else line["stage"]
     comet.log_metrics(figures, prefix=prefix, step=line["step"])
+
+
+def _what(line: Line) -> tuple[str, int, frozenset[str]]:
+    """Return what a line is about: its stage and step, and the names of its figures."""
+    return line["stage"], line["step"], frozenset(line)
 
 
 def _with_results(run: Run) -> Run:

@@ -11,7 +11,7 @@ import pytest
 from tests.integration.training.conftest import FP32, NF4, assert_same_training, at, trainer_of
 from tests.tiny_llama import AUTHOR, save_dataset, save_tiny_llama
 
-from llmtwin import training
+from llmtwin import tracking, training
 from llmtwin.errors import RecipeError, TrainingBusyError, TrainingError, TrainingMemoryError
 from llmtwin.registry import Registry
 from llmtwin.registry.version import Status as VersionStatus
@@ -96,6 +96,23 @@ def test_a_run_whose_process_is_killed_goes_on_as_if_nothing_had_been(
     assert_same_training(run, whole)
     recorded = read_experiment(settings, str(run.experiment))
     assert [point.step for point in recorded.metrics["loss"]] == [1, 2, 3, 4, 5, 6]
+
+
+def test_what_was_sent_to_comet_before_a_kill_is_not_sent_again(
+    recipe: Recipes, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No Comet to go on with here: an archive, written anew, shows what the second attempt sends.
+    small = recipe(**FP32, save_steps=4)
+    with pytest.raises(TrainingMemoryError):
+        training.train(small, settings, dataset="ana-nunez", run_id="sent", watch=at(3, lambda: trainer_of().kill()))
+    failed = training.open_run(settings, "sent")
+    before = {step for _, step, _ in curve(failed.journal.lines())}
+    assert {1, 2, 3} <= before
+    monkeypatch.setattr(tracking, "is_online", lambda comet: True)
+    run = training.resume(failed, settings)
+    assert [step for _, step, _ in curve(run.journal.lines())] == [1, 2, 3, 4, 5, 6]
+    sent = [point.step for point in read_experiment(settings, str(run.experiment)).metrics["loss"]]
+    assert sent == sorted({1, 2, 3, 4, 5, 6} - before)
 
 
 def test_a_disk_that_fills_up_in_a_checkpoint_costs_the_steps_since_the_one_before(

@@ -89,8 +89,8 @@ class Watchdog(TrainerCallback):
     def _diverged(self, what: str, state: TrainerState) -> RecipeError:
         rate, warmup = getattr(self._recipe, self._rate), self._recipe.warmup_steps
         return RecipeError(
-            f"training has diverged: {what} after step {state.global_step} of {state.max_steps}. Start a new run with a "
-            f"lower {self._rate} ({rate}), or more warmup_steps ({warmup})"
+            f"training has diverged: {what} after step {state.global_step} of {state.max_steps}. Start a new run with "
+            f"a lower {self._rate} ({rate}), or more warmup_steps ({warmup})"
         )
 
 

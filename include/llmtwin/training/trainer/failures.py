@@ -12,7 +12,7 @@ from pathlib import Path
 from llmtwin.errors import LlmtwinError, TrainingError, TrainingMemoryError
 from llmtwin.files import write_json
 from llmtwin.training import checkpoints, memory
-from llmtwin.training.process import FAILURE
+from llmtwin.training.process import FAILURE, NO_SPACE, disk_is_full
 from llmtwin.training.recipe import read_recipe
 
 # What libraries written in C++ and Rust say when they cannot have memory, or a file cannot grow.
@@ -23,7 +23,10 @@ _NO_SPACE_CODES = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 @contextmanager
 def explained(folder: Path) -> Iterator[None]:
-    """Turn an error into one line of ``failure.json`` and exit code 1; its traceback goes to the log."""
+    """Turn an error into one line of ``failure.json`` and exit code 1; its traceback goes to the log.
+
+    Where the disk has no room for that line, the exit code says so.
+    """
     try:
         yield
     except Exception as error:  # noqa: BLE001 - the last line of defence: it is written down, and the process ends
@@ -33,9 +36,12 @@ def explained(folder: Path) -> Iterator[None]:
             _write(told, folder)
         except OSError:
             # The disk is full; half a checkpoint is of no use, and takes the room that this needs.
-            for stage in (folder / "checkpoints").iterdir():
+            for stage in (folder / "checkpoints").glob("*"):
                 checkpoints.newest(stage)
-            _write(told, folder)
+            try:
+                _write(told, folder)
+            except OSError:
+                sys.exit(NO_SPACE)
         sys.exit(1)
 
 
@@ -53,10 +59,7 @@ def _explanation(error: Exception, folder: Path) -> LlmtwinError:
         return TrainingMemoryError(f"memory ran out: {memory.advice(recipe)}")
     codes = {one.errno for one in chain if isinstance(one, OSError)}
     if codes & _NO_SPACE_CODES or any(words in said for words in _NO_SPACE):
-        return TrainingError(
-            f"the disk is full: {folder} cannot grow. Make room, then `llmtwin train --resume {folder.name}` goes on "
-            "from the last complete checkpoint"
-        )
+        return disk_is_full(folder)
     return TrainingError(
         f"{type(error).__name__}: {' '.join(str(error).split())[:500]}; {folder / 'train.log'} says more"
     )
