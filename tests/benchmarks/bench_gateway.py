@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -38,6 +39,9 @@ LENGTHS = (96, 32, 64)
 ROUNDS = 8
 # Streams begin one after the other, spread over so long: those of strangers do. All at once is a column of its own.
 SPREAD = 1.0
+# Seconds, at most, before a stream asks again. A question asked the moment an answer ends would always meet vLLM at the
+# same point, the end of a step, and a millisecond would decide whether it waits for a whole one.
+PAUSE = 0.2
 CHUNKS = 20_000
 
 
@@ -134,7 +138,12 @@ async def measure(session: aiohttp.ClientSession, url: str, streams: int, spread
         start = number % len(LENGTHS)
         lengths = LENGTHS[start:] + LENGTHS[:start] if spread else LENGTHS[start : start + 1]
         asked.extend(lengths)
-        return [await stream(session, url, number, tokens) for tokens in lengths]
+        draw = random.Random(number)  # the same on both sides
+        found = []
+        for tokens in lengths:
+            found.append(await stream(session, url, number, tokens))
+            await asyncio.sleep(draw.uniform(0, PAUSE))
+        return found
 
     asked: list[int] = []
     started = time.perf_counter()
