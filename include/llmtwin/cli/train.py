@@ -68,9 +68,10 @@ def runs(limit: Annotated[int, typer.Option("--last", min=1, help="How many.")] 
     now = training.training_now(settings)
     table = Table(box=None, pad_edge=False)
     for heading in ("run", "state", "dataset", "steps", "loss", "validation", "minutes", "version"):
-        table.add_column(
-            heading, overflow="fold", justify="left" if heading in {"run", "state", "dataset"} else "right"
-        )
+        # Airflow's names of runs are long; what there is no room for is folded, and never a state or a figure.
+        is_name = heading in {"run", "dataset"}
+        is_text = is_name or heading == "state"
+        table.add_column(heading, overflow="fold", no_wrap=not is_name, justify="left" if is_text else "right")
     for run in found:
         table.add_row(*_row(run, now))
     Console().print(table)

@@ -66,3 +66,14 @@ def test_runs_are_listed_with_what_became_of_them(settings: Settings) -> None:
     assert ["second", "failed", "ana-nunez@0123456789ab", "7", "3.250", "1.5"] in rows
     assert ["third", "interrupted", "ana-nunez@0123456789ab"] in rows
     assert "second failed: the disk is full" in result.output
+
+
+def test_names_of_runs_are_folded_where_they_are_too_long_and_states_never(settings: Settings) -> None:
+    save_dataset(settings.datasets)
+    name = "asset_triggered__2026-11-21T19-29-33.070500-00-00-qh3k7c2x-0123abcd"
+    run = training.new_run(training.read_recipe("smoke"), settings, dataset="ana-nunez", run_id=name)
+    run.changed(status=Status.RUNNING)
+    run.journal.append({"stage": "sft", "step": 7, "of": 320, "loss": 3.25, "tokens": 1, "seconds": 90.0})
+    lines = RUNNER.invoke(app, ["runs"], env={"COLUMNS": "60"}).output.splitlines()
+    assert any({"interrupted", "7", "3.250", "1.5"} <= set(line.split()) for line in lines)
+    assert "".join(line.split()[0] for line in lines if not line.startswith(" ")).endswith(name)
