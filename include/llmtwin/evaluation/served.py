@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from llmtwin.errors import EvaluationError, VllmError
 from llmtwin.evaluation.journal import Journal
 from llmtwin.evaluation.perplexity import Surprise
+from llmtwin.registry.loading import understood
 from llmtwin.settings import Settings, redacted
 
 # Requests under way at once. Prompt log-probabilities take a row of the vocabulary's size per token, for each of them.
@@ -73,7 +73,7 @@ class Vllm:
         self._url = redacted(settings.vllm)
         self._journal = journal
         self._client = httpx.Client(base_url=settings.vllm, timeout=_TIMEOUT_SECONDS, trust_env=False)
-        with self._understood():
+        with understood(self._url):
             card = self._base()
             self.base_name: str = card["id"]
             self.base_root: str = card.get("root") or card["id"]
@@ -134,7 +134,7 @@ class Vllm:
         body = {"prompt": whole, "max_tokens": 1, "temperature": 0, "prompt_logprobs": 0}
 
         def ask() -> dict[str, Any]:
-            with self._understood():
+            with understood(self._url):
                 found = self._post("/v1/completions", {"model": model.name, **body})["choices"][0]["prompt_logprobs"]
                 logs = [found[at][str(whole[at])]["logprob"] for at in range(start, len(whole))]
             if not all(isinstance(log, (int, float)) and math.isfinite(log) for log in logs):
@@ -152,7 +152,7 @@ class Vllm:
         body = {"messages": list(prompt), **sampling, "max_tokens": min(sampling["max_tokens"], room)}
 
         def ask() -> dict[str, Any]:
-            with self._understood():
+            with understood(self._url):
                 found = self._post("/v1/chat/completions", {"model": model.name, **body})
                 choice = found["choices"][0]
                 return {
@@ -168,20 +168,12 @@ class Vllm:
         body = {"messages": list(messages), **how}
 
         def ask() -> list[int]:
-            with self._understood():
+            with understood(self._url):
                 tokens: list[int] = self._post("/tokenize", {"model": self.base_name, **body})["tokens"]
                 return tokens
 
         found: list[int] = self._journal.remember(["tokens", self._server, body], ask)
         return found
-
-    @contextmanager
-    def _understood(self) -> Iterator[None]:
-        """Tell what is no answer of vLLM's by its form: it comes from something else at this address."""
-        try:
-            yield
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise VllmError(f"what answers at {self._url} is no vLLM ({error!r}): correct LLMTWIN_VLLM_URL") from error
 
     def _base(self) -> dict[str, Any]:
         cards: list[dict[str, Any]] = self._get("/v1/models")["data"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +49,20 @@ def load(version: str, settings: Settings) -> str:
     return found.served_name
 
 
+@contextmanager
+def understood(url: str) -> Iterator[None]:
+    """Tell what is no answer of vLLM's by its form: it comes from something else at this address.
+
+    Raises:
+        VllmError: An answer that is read inside the block is of another form.
+    """
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        where = redacted(url)
+        raise VllmError(f"what answers at {where} is no vLLM ({error!r}): correct LLMTWIN_VLLM_URL") from error
+
+
 def _is_loaded(client: httpx.Client, name: str, folder: Path) -> bool:
     """Tell whether vLLM has this adapter.
 
@@ -56,12 +72,9 @@ def _is_loaded(client: httpx.Client, name: str, folder: Path) -> bool:
     answer = client.get("/v1/models")
     if answer.is_error:
         raise VllmError(f"vLLM cannot list its models (HTTP {answer.status_code}): {reason_of(answer)}", answered=True)
-    try:
+    with understood(str(client.base_url).rstrip("/")):
         loaded = {str(card["id"]): card for card in answer.json()["data"]}
         root = str(loaded[name]["root"]) if name in loaded else None
-    except (ValueError, KeyError, TypeError) as error:
-        where = redacted(str(client.base_url).rstrip("/"))
-        raise VllmError(f"what answers at {where} is no vLLM ({error!r}): correct LLMTWIN_VLLM_URL") from error
     if root is not None and Path(root).resolve() != folder.resolve():
         raise VllmError(f"vLLM has loaded {name} from {root}, not {folder}: restart it", answered=True)
     return root is not None

@@ -115,7 +115,7 @@ def next_run(recipe: Recipe, settings: Settings, run_id: str) -> Run | None:
     """
     if (settings.runs / _folder_name(run_id) / "run.json").is_file():
         return open_run(settings, _folder_name(run_id))
-    first = next(iter([*waiting(recipe, settings), *_untrained(settings)]), None)
+    first = min(_untrained(settings), key=lambda one: not _is_trainable(recipe, one, settings), default=None)
     return new_run(recipe, settings, dataset=first.reference, run_id=run_id) if first else None
 
 
