@@ -39,6 +39,8 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(HOME / "plugins"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+        # Otherwise a DAG that another test has changed within half a minute stays as it was.
+        "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in variables.items():
