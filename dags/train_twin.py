@@ -91,7 +91,7 @@ def train_twin() -> None:
 
     run = prepare()
     train(run) >> register(run)
-    run >> NextRunOperator(task_id="go_on", trigger_dag_id="train_twin", waits=dataset_waits)
+    run >> NextRunOperator(task_id="go_on", trigger_dag_id="train_twin", field="dataset", waits=dataset_waits)
 
 
 train_twin()

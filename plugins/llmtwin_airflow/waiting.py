@@ -39,40 +39,43 @@ def take_up_candidate(context: Context) -> str:
 
 
 def candidate_waits(context: Context) -> bool:
-    """Tell whether this run is about a candidate that nobody asked for, and another one waits."""
+    """Tell whether a candidate waits that no run has taken up."""
     from llmtwin.registry import Registry
     from llmtwin.settings import get_settings
 
-    waiting = Registry(get_settings().registry).waiting(_registered(context))
-    return not is_by_hand(context, "version") and bool(waiting)
+    return bool(Registry(get_settings().registry).waiting(_registered(context)))
 
 
 def dataset_waits(context: Context) -> bool:
-    """Tell whether this run is about a dataset that nobody asked for, and another one waits."""
+    """Tell whether a dataset waits that has no run and that this run's recipe can be trained on."""
     from llmtwin import training
     from llmtwin.settings import get_settings
 
     recipe = training.read_recipe(context["params"]["recipe"], context["params"]["changes"])
-    return not is_by_hand(context, "dataset") and bool(training.waiting(recipe, get_settings()))
+    return bool(training.waiting(recipe, get_settings()))
 
 
 class NextRunOperator(TriggerDagRunOperator):
-    """Triggers the next run of its DAG, if something waits for it; skipped otherwise.
+    """Triggers the next run of its DAG if something waits for it; skipped otherwise, and in runs that were asked for.
 
     It may come early: with one active run, the next one waits until this one has ended, whatever becomes of it.
 
     Args:
+        field: Of the form, that names what a run is to be about.
         waits: Tells whether something waits.
     """
 
-    def __init__(self, *, waits: Callable[[Context], bool], **arguments: Any) -> None:
+    def __init__(self, *, field: str, waits: Callable[[Context], bool], **arguments: Any) -> None:
         super().__init__(**arguments)
+        self._field = field
         self._waits = waits
 
     def execute(self, context: Context) -> Any:
         """Trigger it, or skip."""
+        if is_by_hand(context, self._field):
+            raise AirflowSkipException("somebody asked for this run: what waits is left to those that nobody asked for")
         if not self._waits(context):
-            raise AirflowSkipException("nothing waits, or somebody asked for this run")
+            raise AirflowSkipException("nothing waits")
         return super().execute(context)
 
 

@@ -70,8 +70,21 @@ def airflow_settings(settings: Settings, tmp_path: Path, monkeypatch: pytest.Mon
     get_settings.cache_clear()
 
 
+@pytest.fixture
+def api(api_server: TestClient) -> TestClient:
+    """Airflow's own API server, to which no other test has told anything of assets."""
+    from airflow.models.asset import AssetDagRunQueue, AssetEvent
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete
+
+    with create_session() as session:
+        for told in (AssetDagRunQueue, AssetEvent):
+            session.execute(delete(told))
+    return api_server
+
+
 @pytest.fixture(scope="module")
-def api(airflow: None) -> Iterator[TestClient]:
+def api_server(airflow: None) -> Iterator[TestClient]:
     """Airflow's own API server on the tests' metadata database. It lets everybody in, so it ends with its tests."""
     from airflow.api_fastapi.app import create_app, purge_cached_app
     from fastapi.testclient import TestClient
