@@ -24,10 +24,11 @@ DEFAULT = {
     "text": "word",
     "silent": False,
     "load_delay": 0.0,
+    "list_held": False,  # do not say what is loaded before the next script
+    "window": 2048,
     "texts": {},  # what a model says, by its name
     "logprobs": {},  # of each token of a prompt, by the model's name
 }
-WINDOW = 2048
 
 
 def main() -> None:
@@ -68,7 +69,10 @@ async def seen(request: web.Request) -> web.Response:
 
 async def models(request: web.Request) -> web.Response:
     """List as vLLM does."""
-    base = {"id": "base", "object": "model", "root": request.app["root"], "parent": None, "max_model_len": WINDOW}
+    while request.app["script"]["list_held"]:
+        await asyncio.sleep(0.02)
+    window = request.app["script"]["window"]
+    base = {"id": "base", "object": "model", "root": request.app["root"], "parent": None, "max_model_len": window}
     loaded = [
         {"id": name, "object": "model", "root": path, "parent": "base"}
         for name, path in request.app["adapters"].items()
@@ -87,7 +91,7 @@ async def tokenize(request: web.Request) -> web.Response:
     if body.get("add_generation_prompt", True):
         words.append("<|im_start|>assistant")
     tokens = [zlib.crc32(word.encode()) % 50_000 for word in words]
-    return web.json_response({"tokens": tokens, "count": len(tokens), "max_model_len": WINDOW})
+    return web.json_response({"tokens": tokens, "count": len(tokens), "max_model_len": request.app["script"]["window"]})
 
 
 async def load(request: web.Request) -> web.Response:
@@ -127,7 +131,7 @@ async def _complete(
         return refusal(rules["status"], "the script says so")
     if body.get("model") not in {"base", *request.app["adapters"]}:
         return refusal(404, f"The model `{body.get('model')}` does not exist.")
-    if problem := wrong_field(body):
+    if problem := wrong_field(body, rules["window"]):
         return refusal(400, problem)
     rules = rules | {"tokens": body["max_tokens"] if rules["tokens"] is None else rules["tokens"]}
     if body.get("stream"):
@@ -178,7 +182,7 @@ async def _stream(
     return response
 
 
-def wrong_field(body: dict[str, Any]) -> str | None:
+def wrong_field(body: dict[str, Any], window: int) -> str | None:
     """Return what vLLM would say of a field of the wrong type, for those that matter here."""
     numbers = ("temperature", "top_p", "max_tokens", "n", "seed")
     for name in numbers:
@@ -187,8 +191,8 @@ def wrong_field(body: dict[str, Any]) -> str | None:
     for message in body.get("messages", ()):
         if isinstance(message.get("content"), list) and any("image_url" in part for part in message["content"]):
             return "base is not a multimodal model"
-    if len(json.dumps(body.get("messages") or body.get("prompt"))) > 6 * WINDOW:
-        return f"This model's maximum context length is {WINDOW} tokens. However, your request has more input tokens."
+    if len(json.dumps(body.get("messages") or body.get("prompt"))) > 6 * window:
+        return f"This model's maximum context length is {window} tokens. However, your request has more input tokens."
     return None
 
 

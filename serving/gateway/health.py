@@ -82,7 +82,7 @@ async def _vllm(answering: Answering) -> str:
     try:
         async with asyncio.timeout(_PROBE_SECONDS):
             await answering.upstream.get("/health")
-            answering.models.forget()
+            await answering.models.refresh()
             await answering.models.base()
     except ApiError as error:
         return error.message

@@ -24,7 +24,8 @@ log = structlog.get_logger(__name__)
 
 BASE = "base"
 TWIN = "twin"
-# How long vLLM's own list is believed: it changes when vLLM restarts, which a 404 tells at once.
+# How old vLLM's own list may be before it is read again, beside the request that finds it so: on a busy machine that
+# takes as long as a token. It changes when vLLM restarts, and lost adapters a 404 tells at once.
 _FRESH_SECONDS = 10.0
 
 
@@ -54,7 +55,8 @@ class Models:
         self._upstream = upstream
         self._registry = Registry(settings.registry)
         self._cards: list[dict[str, Any]] = []
-        self._read_at = -_FRESH_SECONDS
+        self._read_at = 0.0
+        self._reading: asyncio.Task[None] | None = None
         self._loading = asyncio.Lock()
         self._tokenizers: dict[str, ChatTokenizer] = {}
 
@@ -107,8 +109,20 @@ class Models:
         return [_card(TWIN, production, root=root), _card(BASE, None), *versions]
 
     def forget(self) -> None:
-        """Ask vLLM again for what it has loaded: it was restarted."""
-        self._read_at = -_FRESH_SECONDS
+        """Have vLLM asked again for what it has loaded, by the next request: it was restarted."""
+        self._cards = []
+
+    async def refresh(self) -> None:
+        """Ask vLLM for what it has loaded.
+
+        Raises:
+            ApiError: vLLM is down (503) or failed (502), or it is something else that answers (502).
+        """
+        cards = (await self._upstream.get("/v1/models")).get("data")
+        if not isinstance(cards, list) or not all(map(_is_card, cards)):
+            raise self._upstream.foreign()
+        self._cards = cards
+        self._read_at = monotonic()
 
     def _version(self, asked: str) -> Version | None:
         if asked == TWIN:
@@ -147,13 +161,17 @@ class Models:
             self.forget()
 
     async def _list(self) -> list[dict[str, Any]]:
-        if monotonic() - self._read_at >= _FRESH_SECONDS:
-            cards = (await self._upstream.get("/v1/models")).get("data")
-            if not isinstance(cards, list) or not all(map(_is_card, cards)):
-                raise self._upstream.foreign()
-            self._cards = cards
-            self._read_at = monotonic()
+        if not self._cards:
+            await self.refresh()
+        elif monotonic() - self._read_at >= _FRESH_SECONDS and (self._reading is None or self._reading.done()):
+            self._reading = asyncio.create_task(self._refresh_aside())
         return self._cards
+
+    async def _refresh_aside(self) -> None:
+        try:
+            await self.refresh()
+        except ApiError:
+            self.forget()  # who asks next is told why
 
 
 def _is_card(found: Any) -> bool:

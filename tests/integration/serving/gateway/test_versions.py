@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import openai
 import pytest
 from tests.adapters import BASE_MODEL, save_adapter
-from tests.integration.serving.gateway.conftest import Gateway, ScriptedVllm
+from tests.integration.serving.gateway.conftest import Gateway, ScriptedVllm, Serve
 
 from llmtwin.registry import Registry
+from serving.gateway import models
 
 QUESTION = [{"role": "user", "content": "What do you think of queues?"}]
 
@@ -56,11 +58,37 @@ def test_a_model_server_that_was_restarted_is_given_its_adapter_again(
     assert ask(own, "twin") == "twin@1"
 
 
+def test_no_request_waits_for_what_the_model_server_has_loaded_once_that_is_known(
+    serve: Serve, vllm: ScriptedVllm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = serve(gateway_timeout_seconds=10)
+    monkeypatch.setattr(models, "_FRESH_SECONDS", 0.0)
+    assert ask(own, "base") == "base"
+    vllm.script(list_held=True)
+    assert ask(own, "base") == "base"
+
+
+def test_a_model_server_that_came_back_with_another_window_is_believed(
+    own: Gateway, vllm: ScriptedVllm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def room() -> bool:
+        body = {"model": "base", "messages": QUESTION, "max_tokens": 1500, "rag": {}}
+        return own.http.post("/v1/chat/completions", json=body).status_code == 200
+
+    monkeypatch.setattr(models, "_FRESH_SECONDS", 0.0)
+    assert room()
+    vllm.script(window=1024)
+    deadline = time.monotonic() + 20
+    while room():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def test_the_list_says_what_stands_behind_the_twin(own: Gateway, registry: Registry) -> None:
-    models = {model.id: model.model_extra for model in own.openai().models.list()}
-    assert models["twin"] == {"root": "twin@1"}
-    assert models["twin@1"]["status"] == "production"
-    assert models["twin@2"]["status"] == "candidate"
+    listed = {model.id: model.model_extra for model in own.openai().models.list()}
+    assert listed["twin"] == {"root": "twin@1"}
+    assert listed["twin@1"]["status"] == "production"
+    assert listed["twin@2"]["status"] == "candidate"
     assert own.openai().models.retrieve("twin@2").id == "twin@2"
 
 
