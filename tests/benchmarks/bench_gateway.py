@@ -1,8 +1,10 @@
 """What the gateway costs: ``python tests/benchmarks/bench_gateway.py``.
 
-Streams of a real vLLM on this machine, asked directly and through the gateway with retrieval off, in turns; and the
-processor time that two HTTP clients need to read a stream. The ratios count: gateway, vLLM and this program share the
-cores.
+Streams of a real vLLM on this machine, asked directly and through the gateway with retrieval off, in turns: first with
+one core kept from vLLM for all others, as vLLM does by itself where there are more, then with vLLM on all of them, as
+`llmtwin up` has it on a small machine. There whatever the gateway computes stops the model, so what is measured is how
+they share. Last, what the gateway takes before a server that computes nothing, and the processor time that two HTTP
+clients need to read a stream.
 """
 
 from __future__ import annotations
@@ -18,15 +20,17 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 import aiohttp
 import httpx
+import numpy as np
 import psutil
 from installation import end_as_by_ctrl_c
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from llmtwin.evaluation.intervals import bootstrap
 from llmtwin.local.ports import free_port
 from llmtwin.local.vllm import VllmServer
 from llmtwin.settings import Settings, settings_environment
@@ -36,7 +40,7 @@ STREAMS = (1, 8, 32)
 # Of the answers that a stream asks for one after the other. Neighbours begin at different ones: answers of one length
 # would all end, and all begin anew, in the same step.
 LENGTHS = (96, 32, 64)
-ROUNDS = 8
+ROUNDS = 6
 # Streams begin one after the other, spread over so long: those of strangers do. All at once is a column of its own.
 SPREAD = 1.0
 # Seconds, at most, before a stream asks again. A question asked the moment an answer ends would always meet vLLM at the
@@ -64,11 +68,20 @@ def main() -> None:
     """Measure, and print the tables."""
     end_as_by_ctrl_c()
     console = Console()
-    with tempfile.TemporaryDirectory() as folder, vllm(Path(folder)) as settings, gateway(settings) as url:
-        table = Table("streams", "direct, tokens/s", "gateway, tokens/s", "ratio", "first token p50, ms", "added, ms")
-        for streams in STREAMS:
-            table.add_row(*row(streams, asyncio.run(alternate(streams, settings.vllm, url))))
-            console.print(table)
+    cores = sorted(os.sched_getaffinity(0))
+    first = ("first token p50, ms", "added, ms (95 % interval)")
+    for title, others in (("a core for the others", cores[-1:]), ("all share all cores", cores)):
+        model = [core for core in cores if core not in others] or cores
+        table = Table("streams", "direct, tokens/s", "gateway, tokens/s", "ratio", *first, title=title)
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            vllm(Path(folder), model) as settings,
+            on(others),
+            gateway(settings) as url,
+        ):
+            for streams in STREAMS:
+                table.add_row(*row(streams, asyncio.run(alternate(streams, settings.vllm, url))))
+        console.print(table)
     added = ("added to first token p50, ms", "when all begin at once, ms")
     table = Table("paced streams", "ratio", *added, "gateway, microseconds of processor time per chunk")
     with scripted() as direct, gateway(Settings(vllm_url=direct)) as url:
@@ -83,13 +96,25 @@ def main() -> None:
 
 
 def row(streams: int, rounds: list[tuple[Measured, Measured]]) -> list[str]:
-    """Return a row of the table: rates over all rounds, the first token's median over all answers."""
+    """Return a row of the table: rates over all rounds, the first token's median over all answers.
+
+    Answers of one round hang together, so that rounds are what is resampled for the interval.
+    """
     direct, through = (
         sum(one.tokens for one in side) / sum(one.seconds for one in side) for side in zip(*rounds, strict=True)
     )
-    first = [median(second for one in side for second in one.first) * 1000 for side in zip(*rounds, strict=True)]
-    figures = [f"{direct:.0f}", f"{through:.0f}", f"{through / direct:.3f}", f"{first[0]:.1f}"]
-    return [str(streams), *figures, f"{first[1] - first[0]:+.1f}"]
+    first = 1000 * np.array([[one.first for one in side] for side in zip(*rounds, strict=True)])
+
+    def added(drawn: NDArray[np.intp]) -> NDArray[np.float64]:
+        before, after = np.median(first[:, drawn], axis=(-2, -1))
+        difference: NDArray[np.float64] = after - before
+        return difference
+
+    found = bootstrap(added, len(rounds), seed=0)
+    assert found.interval
+    low, high = found.interval
+    figures = [f"{direct:.0f}", f"{through:.0f}", f"{through / direct:.3f}", f"{np.median(first[0]):.1f}"]
+    return [str(streams), *figures, f"{found.value:+.1f} ({low:+.1f} to {high:+.1f})"]
 
 
 async def paced(streams: int, direct: str, through: str) -> list[str]:
@@ -202,8 +227,19 @@ async def read_with_httpx(url: str) -> AsyncIterator[bytes]:
 
 
 @contextmanager
-def vllm(folder: Path) -> Iterator[Settings]:
-    """Run a vLLM on the CPU inside the block; yield settings that point at it."""
+def on(cores: list[int]) -> Iterator[None]:
+    """Keep this program, and what it starts, on these cores inside the block."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def vllm(folder: Path, cores: list[int]) -> Iterator[Settings]:
+    """Run a vLLM on these cores inside the block; yield settings that point at it."""
     settings = Settings(
         data_dir=HOME / ".local",
         registry_dir=folder / "registry",
@@ -213,7 +249,8 @@ def vllm(folder: Path) -> Iterator[Settings]:
     )
     server = VllmServer(folder, settings)
     try:
-        server.start()
+        with on(cores):
+            server.start()
         server.wait_ready(300)
         yield settings
     finally:
