@@ -77,19 +77,23 @@ class Relay(Response):
         self._trace = trace
         self._sent: list[bytes] | None = [] if copy else None
         self._ended = ended
+        self._sending_since: float | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream; return when all is sent or the client is gone."""
         pumping = asyncio.ensure_future(self._pump(send))
         watching = asyncio.ensure_future(_departure(receive))
+        stalling = asyncio.ensure_future(self._stall())
         try:
-            await asyncio.wait({pumping, watching}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({pumping, watching, stalling}, return_when=asyncio.FIRST_COMPLETED)
             if pumping.done():
                 await pumping
+            elif stalling.done():
+                self._left(f"the client read nothing for {self._stall_seconds:.0f} s")
             else:
                 self._left("the client left")
         finally:
-            await _cancel(pumping, watching)
+            await _cancel(pumping, watching, stalling)
             await self._holding.aclose()
             await self._ended(self._sent or [])
 
@@ -101,18 +105,24 @@ class Relay(Response):
                     self._trace.first_token()
                     await self._send(send, whole)
             broken = None if self._events.done else broken_off(aiohttp.ClientPayloadError())
-        except StalledError:
-            self._left(f"the client read nothing for {self._stall_seconds:.0f} s")
-            return
         except FAILURES as error:
             broken = broken_off(error)
-        try:
-            if broken:
-                await self._break_off(send, broken)
-        except StalledError:
-            self._left(f"the client read nothing for {self._stall_seconds:.0f} s")
-            return
+        if broken:
+            await self._break_off(send, broken)
         await send({"type": "http.response.body", "body": b""})
+
+    async def _stall(self) -> None:
+        """Return once the client has read nothing for too long.
+
+        One timer for a stream: one for each chunk would take a fifth of the gateway's processor time.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            now = loop.time()
+            left = (self._sending_since or now) + self._stall_seconds - now
+            if left <= 0:
+                return
+            await asyncio.sleep(left)
 
     async def _break_off(self, send: Send, broken: ApiError) -> None:
         """Send what had come until then, and the error."""
@@ -128,18 +138,12 @@ class Relay(Response):
         if self._sent is not None:
             self._sent.append(data)
         message: Message = {"type": "http.response.body", "body": data, "more_body": True}
-        try:
-            async with asyncio.timeout(self._stall_seconds):
-                await send(message)
-        except TimeoutError as error:
-            raise StalledError from error
+        self._sending_since = asyncio.get_running_loop().time()
+        await send(message)
+        self._sending_since = None
 
     def _left(self, why: str) -> None:
         self._trace.status, self._trace.error = 499, why
-
-
-class StalledError(Exception):
-    """The client has not read for too long."""
 
 
 async def _departure(receive: Receive) -> None:
@@ -153,5 +157,5 @@ async def _cancel(*tasks: asyncio.Future[Any]) -> None:
     await asyncio.wait(tasks)
     for task in tasks:
         # Looked at, so that asyncio does not complain of an error that nobody was told: the client has left.
-        if not task.cancelled() and (error := task.exception()) and not isinstance(error, (ApiError, StalledError)):
+        if not task.cancelled() and (error := task.exception()) and not isinstance(error, ApiError):
             log.debug("a request that nobody waits for failed", error=str(error))

@@ -125,10 +125,10 @@ async def paced(streams: int, direct: str, through: str) -> list[str]:
         await measure(session, through, streams)
         rounds = []
         spent = 0.0
-        for _ in range(ROUNDS):
-            one = await measure(session, direct, streams)
+        for number in range(ROUNDS):
+            one = await measure(session, direct, streams, seed=number)
             before = sum(process.cpu_times()[:2])
-            rounds.append((one, await measure(session, through, streams)))
+            rounds.append((one, await measure(session, through, streams, seed=number)))
             spent += sum(process.cpu_times()[:2]) - before
         bursts = [
             (await measure(session, direct, streams, spread=0), await measure(session, through, streams, spread=0))
@@ -147,15 +147,17 @@ async def alternate(streams: int, direct: str, through: str) -> list[tuple[Measu
         rounds = []
         for number in range(ROUNDS):
             urls = [direct, through] if number % 2 else [through, direct]
-            found = {url: await measure(session, url, streams) for url in urls}
+            found = {url: await measure(session, url, streams, seed=number) for url in urls}
             rounds.append((found[direct], found[through]))
     return rounds
 
 
-async def measure(session: aiohttp.ClientSession, url: str, streams: int, spread: float = SPREAD) -> Measured:
+async def measure(
+    session: aiohttp.ClientSession, url: str, streams: int, spread: float = SPREAD, seed: int = 0
+) -> Measured:
     """Keep that many streams open, each of which asks for one answer after the other; all at once without ``spread``.
 
-    At once, each asks for one answer only: afterwards they would drift apart.
+    At once, each asks for one answer only: afterwards they would drift apart. The seed is that of the pauses.
     """
 
     async def ask(number: int) -> list[float]:
@@ -163,7 +165,7 @@ async def measure(session: aiohttp.ClientSession, url: str, streams: int, spread
         start = number % len(LENGTHS)
         lengths = LENGTHS[start:] + LENGTHS[:start] if spread else LENGTHS[start : start + 1]
         asked.extend(lengths)
-        draw = random.Random(number)  # the same on both sides
+        draw = random.Random(f"{seed}/{number}")
         found = []
         for tokens in lengths:
             found.append(await stream(session, url, number, tokens))
