@@ -125,11 +125,7 @@ def promote_twin() -> None:
     version = choose()
     evaluate(version) >> gate(version) >> approve >> promote() >> archive()
     version >> NextRunOperator(
-        task_id="go_on",
-        trigger_dag_id="promote_twin",
-        field="version",
-        waits=candidate_waits,
-        inlets=[CANDIDATES],
+        task_id="go_on", trigger_dag_id="promote_twin", field="version", waits=candidate_waits, inlets=[CANDIDATES]
     )
 
 
