@@ -155,16 +155,19 @@ class Answering:
         self, path: str, content: dict[str, Any], fields: dict[str, Any] | None, trace: Trace
     ) -> Response:
         async with AsyncExitStack() as holding:
-            body = orjson.dumps(content)
             try:
-                upstream = await holding.enter_async_context(self.upstream.post(path, body, trace.trace_id))
+                upstream = await holding.enter_async_context(
+                    self.upstream.post(path, orjson.dumps(content), trace.trace_id)
+                )
             except ApiError as error:
                 if error.status != 404:
                     raise
-                # vLLM was restarted and has lost the adapter: resolving loads it again.
+                # vLLM was restarted: it has lost the adapter, which resolving loads again, or has another model.
                 self.models.forget()
-                await self.models.resolve(trace.model)
-                upstream = await holding.enter_async_context(self.upstream.post(path, body, trace.trace_id))
+                content["model"] = trace.served = (await self.models.resolve(trace.model)).name
+                upstream = await holding.enter_async_context(
+                    self.upstream.post(path, orjson.dumps(content), trace.trace_id)
+                )
             if upstream.content_type == "text/event-stream":
                 events = CitedEvents(fields) if fields is not None else Events()
                 copy = self.settings.gateway_log_prompts or self.sink.wants(trace)

@@ -27,6 +27,9 @@ TWIN = "twin"
 # How old vLLM's own list may be before it is read again, beside the request that finds it so: on a busy machine that
 # takes as long as a token. It changes when vLLM restarts, and lost adapters a 404 tells at once.
 _FRESH_SECONDS = 10.0
+# Beyond this it is not believed any more, and a request waits for a new one.
+_BELIEVED_SECONDS = 60.0
+_READ_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Models:
         self._upstream = upstream
         self._registry = Registry(settings.registry)
         self._cards: list[dict[str, Any]] = []
-        self._read_at = 0.0
+        self._asked_at = 0.0
         self._reading: asyncio.Task[None] | None = None
         self._loading = asyncio.Lock()
         self._tokenizers: dict[str, ChatTokenizer] = {}
@@ -110,19 +113,21 @@ class Models:
 
     def forget(self) -> None:
         """Have vLLM asked again for what it has loaded, by the next request: it was restarted."""
-        self._cards = []
+        self._cards, self._asked_at = [], monotonic()
 
-    async def refresh(self) -> None:
-        """Ask vLLM for what it has loaded.
+    async def refresh(self) -> list[dict[str, Any]]:
+        """Ask vLLM for what it has loaded; return its cards.
 
         Raises:
             ApiError: vLLM is down (503) or failed (502), or it is something else that answers (502).
         """
+        asked_at = monotonic()
         cards = (await self._upstream.get("/v1/models")).get("data")
         if not isinstance(cards, list) or not all(map(_is_card, cards)):
             raise self._upstream.foreign()
-        self._cards = cards
-        self._read_at = monotonic()
+        if asked_at >= self._asked_at:  # else somebody asked, or forgot, after us: what they know is newer
+            self._cards, self._asked_at = cards, asked_at
+        return cards
 
     def _version(self, asked: str) -> Version | None:
         if asked == TWIN:
@@ -161,16 +166,18 @@ class Models:
             self.forget()
 
     async def _list(self) -> list[dict[str, Any]]:
-        if not self._cards:
-            await self.refresh()
-        elif monotonic() - self._read_at >= _FRESH_SECONDS and (self._reading is None or self._reading.done()):
+        age = monotonic() - self._asked_at
+        if not self._cards or age >= _BELIEVED_SECONDS:
+            return await self.refresh()
+        if age >= _FRESH_SECONDS and (self._reading is None or self._reading.done()):
             self._reading = asyncio.create_task(self._refresh_aside())
         return self._cards
 
     async def _refresh_aside(self) -> None:
         try:
-            await self.refresh()
-        except ApiError:
+            async with asyncio.timeout(_READ_SECONDS):
+                await self.refresh()
+        except (ApiError, TimeoutError):
             self.forget()  # who asks next is told why
 
 

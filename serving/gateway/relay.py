@@ -98,7 +98,7 @@ class Relay(Response):
             await self._ended(self._sent or [])
 
     async def _pump(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        await self._hand(send, {"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         try:
             async for data in self._upstream.content.iter_any():
                 if whole := self._events.feed(data):
@@ -109,7 +109,7 @@ class Relay(Response):
             broken = broken_off(error)
         if broken:
             await self._break_off(send, broken)
-        await send({"type": "http.response.body", "body": b""})
+        await self._hand(send, {"type": "http.response.body", "body": b""})
 
     async def _stall(self) -> None:
         """Return once the client has read nothing for too long.
@@ -137,7 +137,9 @@ class Relay(Response):
     async def _send(self, send: Send, data: bytes) -> None:
         if self._sent is not None:
             self._sent.append(data)
-        message: Message = {"type": "http.response.body", "body": data, "more_body": True}
+        await self._hand(send, {"type": "http.response.body", "body": data, "more_body": True})
+
+    async def _hand(self, send: Send, message: Message) -> None:
         self._sending_since = asyncio.get_running_loop().time()
         await send(message)
         self._sending_since = None

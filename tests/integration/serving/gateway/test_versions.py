@@ -68,20 +68,30 @@ def test_no_request_waits_for_what_the_model_server_has_loaded_once_that_is_know
     assert ask(own, "base") == "base"
 
 
-def test_a_model_server_that_came_back_with_another_window_is_believed(
+def has_room(own: Gateway) -> bool:
+    body = {"model": "base", "messages": QUESTION, "max_tokens": 1500, "rag": {}}
+    return own.http.post("/v1/chat/completions", json=body).status_code == 200
+
+
+def test_a_model_server_that_came_back_with_another_window_is_believed_soon(
     own: Gateway, vllm: ScriptedVllm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def room() -> bool:
-        body = {"model": "base", "messages": QUESTION, "max_tokens": 1500, "rag": {}}
-        return own.http.post("/v1/chat/completions", json=body).status_code == 200
-
     monkeypatch.setattr(models, "_FRESH_SECONDS", 0.0)
-    assert room()
+    assert has_room(own)
     vllm.script(window=1024)
     deadline = time.monotonic() + 20
-    while room():
+    while has_room(own):
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_what_the_model_server_had_long_ago_is_not_believed_at_all(
+    own: Gateway, vllm: ScriptedVllm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert has_room(own)
+    vllm.script(window=1024)
+    monkeypatch.setattr(models, "_BELIEVED_SECONDS", 0.0)
+    assert not has_room(own)
 
 
 def test_the_list_says_what_stands_behind_the_twin(own: Gateway, registry: Registry) -> None:
