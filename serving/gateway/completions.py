@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
+import aiohttp
 import orjson
 import structlog
 from fastapi import APIRouter, Request
@@ -156,18 +157,14 @@ class Answering:
     ) -> Response:
         async with AsyncExitStack() as holding:
             try:
-                upstream = await holding.enter_async_context(
-                    self.upstream.post(path, orjson.dumps(content), trace.trace_id)
-                )
+                upstream = await holding.enter_async_context(self._post(path, content, trace))
             except ApiError as error:
                 if error.status != 404:
                     raise
                 # vLLM was restarted: it has lost the adapter, which resolving loads again, or has another model.
                 self.models.forget()
                 content["model"] = trace.served = (await self.models.resolve(trace.model)).name
-                upstream = await holding.enter_async_context(
-                    self.upstream.post(path, orjson.dumps(content), trace.trace_id)
-                )
+                upstream = await holding.enter_async_context(self._post(path, content, trace))
             if upstream.content_type == "text/event-stream":
                 events = CitedEvents(fields) if fields is not None else Events()
                 copy = self.settings.gateway_log_prompts or self.sink.wants(trace)
@@ -186,6 +183,11 @@ class Answering:
             trace.read_answer(self.upstream.parse(answer))
         await self.finish(trace, [])
         return self._traceable(Response(answer, media_type="application/json"), trace)
+
+    def _post(
+        self, path: str, content: dict[str, Any], trace: Trace
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        return self.upstream.post(path, orjson.dumps(content), trace.trace_id)
 
     def _traceable(self, response: Response, trace: Trace) -> Response:
         """Name the trace of an answer, if it is kept, so that feedback can be given on it."""

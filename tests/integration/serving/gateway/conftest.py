@@ -23,7 +23,7 @@ from tests.chat_model import save_tokenizer
 from llmtwin.local.ports import free_port
 from llmtwin.settings import Settings
 from serving.gateway.__main__ import configuration
-from serving.gateway.trace import TraceSink
+from serving.gateway.trace import Trace, TraceSink
 
 HOME = Path(__file__).resolve().parents[4]
 
@@ -74,6 +74,21 @@ class Gateway:
     def openai(self, key: str = "none", **options: Any) -> OpenAI:
         """The official client, with nothing but its address changed."""
         return OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, **options)
+
+
+class Keeping:
+    """A sink that keeps every trace, in ``kept``."""
+
+    def __init__(self) -> None:
+        self.kept: list[Trace] = []
+
+    def wants(self, trace: Trace) -> bool:
+        """Return True."""
+        return True
+
+    async def record(self, trace: Trace) -> None:
+        """Keep it."""
+        self.kept.append(trace)
 
 
 class Serve(Protocol):

@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 
 import openai
 import pytest
-from tests.integration.serving.gateway.conftest import Gateway, ScriptedVllm, Serve
+from tests.integration.serving.gateway.conftest import Gateway, Keeping, ScriptedVllm, Serve
 
 from llmtwin import vectors
 from llmtwin.documents import Kind
@@ -214,20 +214,12 @@ def test_metrics_count_requests_and_steps(serve: Serve, filled: Gateway) -> None
 
 
 def test_the_traces_of_a_chat_and_of_a_stream(serve: Serve, filled: Gateway, vllm: ScriptedVllm) -> None:
-    kept = []
-
-    class Keeping:
-        def wants(self, trace: Any) -> bool:
-            return True
-
-        async def record(self, trace: Any) -> None:
-            kept.append(trace)
-
-    gateway = serve(sink=Keeping(), qdrant_url=filled.settings.qdrant_url)
+    sink = Keeping()
+    gateway = serve(sink=sink, qdrant_url=filled.settings.qdrant_url)
     whole = ask(gateway, temperature=0.5)
     list(ask(gateway, stream=True, stream_options={"include_usage": True}))
-    vllm.wait_until(lambda _seen: len(kept) == 2)
-    for trace in kept:
+    vllm.wait_until(lambda _seen: len(sink.kept) == 2)
+    for trace in sink.kept:
         assert trace.answer == ["word word word word word"]
         assert trace.usage["total_tokens"] == 12
         assert (trace.model, trace.served, trace.status) == ("twin", "base", 200)
@@ -235,6 +227,6 @@ def test_the_traces_of_a_chat_and_of_a_stream(serve: Serve, filled: Gateway, vll
         assert trace.prompt[0]["role"] == "system"
         assert trace.passages[0]["link"].startswith("https://")
         assert {"embed", "search", "prompt", "first_token"} <= set(trace.steps)
-    assert kept[0].parameters["temperature"] == 0.5
-    assert whole.id == f"chatcmpl-{kept[0].trace_id}"
-    assert json.dumps(kept[0].passages)
+    assert sink.kept[0].parameters["temperature"] == 0.5
+    assert whole.id == f"chatcmpl-{sink.kept[0].trace_id}"
+    assert json.dumps(sink.kept[0].passages)

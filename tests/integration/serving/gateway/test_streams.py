@@ -12,10 +12,9 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from tests.integration.serving.gateway.conftest import Gateway, ScriptedVllm, Serve, scripted_vllm
+from tests.integration.serving.gateway.conftest import Gateway, Keeping, ScriptedVllm, Serve, scripted_vllm
 
 from llmtwin.local.ports import free_port
-from serving.gateway.trace import NoSink, Trace
 
 QUESTION = [{"role": "user", "content": "What do you think of queues?"}]
 
@@ -145,20 +144,12 @@ def test_a_reader_that_never_reads_is_let_go(serve: Serve, vllm: ScriptedVllm) -
 
 
 def test_a_reader_that_leaves_the_very_end_unread_is_let_go_too(serve: Serve, vllm: ScriptedVllm) -> None:
-    kept = []
-
-    class Keeping(NoSink):
-        def wants(self, trace: Trace) -> bool:
-            return True
-
-        async def record(self, trace: Trace) -> None:
-            kept.append(trace)
-
+    sink = Keeping()
     # One event that no buffer holds: nothing but the end is sent after it.
     vllm.script(tokens=1, text="x" * 12_000_000)
-    reader = open_slowly(serve(sink=Keeping(), gateway_timeout_seconds=2.0))
-    vllm.wait_until(lambda _seen: bool(kept))
-    assert (kept[0].status, kept[0].error) == (499, "the client read nothing for 2 s")
+    reader = open_slowly(serve(sink=sink, gateway_timeout_seconds=2.0))
+    vllm.wait_until(lambda _seen: bool(sink.kept))
+    assert (sink.kept[0].status, sink.kept[0].error) == (499, "the client read nothing for 2 s")
     reader.close()
 
 
